@@ -1,0 +1,70 @@
+"""What a stage tells its user: log lines, automatic choices with their reasons, progress with time left."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PROGRESS_SECONDS = 4.0
+
+
+def logger(name: str) -> logging.Logger:
+    """Return the library's logger for one module; only :func:`start_logging` adds handlers."""
+    return logging.getLogger(f"critical_weights.{name.rsplit('.', 1)[-1]}")
+
+
+def start_logging(stage: str, log_file: str | None = None) -> None:
+    """Send log lines to standard error and, where a file is named, to that file too.
+
+    ``stage`` stands at the head of each line, so that lines of parallel jobs can be told apart.
+    """
+    root = logging.getLogger("critical_weights")
+    root.handlers.clear()
+    root.setLevel(logging.INFO)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log_file:
+        Path(log_file).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(f"[{stage}] %(message)s"))
+        root.addHandler(handler)
+
+
+def choice(what: str, value: object, reason: str, log: logging.Logger | None = None) -> None:
+    """Log an automatic choice and why it was made."""
+    (log or logger("choice")).info("%s: %s (%s)", what, value, reason)
+
+
+def seconds(value: float) -> str:
+    """Format a duration for a person: ``4.2 s``, ``3 min 10 s``, ``2 h 5 min``."""
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def progress(items: Iterable[T], total: int, what: str, unit: str) -> Iterator[T]:
+    """Yield ``items`` and log, every few seconds, how far the work is and how long is left.
+
+    Lines, not a moving bar: jobs run side by side and their output ends up in log files.
+    """
+    log = logger("progress")
+    start = shown = time.monotonic()
+    done = 0
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - shown >= PROGRESS_SECONDS and done < total:
+            shown = now
+            left = (now - start) / done * (total - done)
+            log.info("%s: %d of %d %s, %s so far, about %s left",
+                     what, done, total, unit, seconds(now - start), seconds(left))  # fmt: skip
+    log.info("%s: %d %s done in %s", what, done, unit, seconds(time.monotonic() - start))

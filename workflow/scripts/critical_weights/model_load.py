@@ -1,0 +1,89 @@
+"""Loading a model for scoring: full precision names, no remote code, nothing silently initialised at random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from .errors import ModelError, unknown
+from .log import choice, logger
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def choose_dtype(setting: str, facts: dict[str, Any]) -> torch.dtype:
+    """Return the dtype to compute in: the setting, or the checkpoint's where that is ``auto``.
+
+    Raises:
+        ModelError: the name is unknown.
+
+    """
+    name, reason = (setting, "as configured")
+    if setting == "auto":
+        name, reason = facts["checkpoint_dtype"], "the checkpoint's own"
+    if name not in DTYPES:
+        raise unknown("dtype", name, ["auto", *DTYPES], ModelError)
+    choice("dtype", name, reason, logger(__name__))
+    return DTYPES[name]
+
+
+def choose_device(setting: str) -> torch.device:
+    """Return the device: the setting, or CUDA where there is one for ``auto``.
+
+    Raises:
+        ModelError: CUDA is asked for and there is none.
+
+    """
+    available = torch.cuda.is_available()
+    if setting == "auto":
+        reason = "a CUDA device is there" if available else "no CUDA device is there"
+        choice("device", "cuda" if available else "cpu", reason, logger(__name__))
+        return torch.device("cuda" if available else "cpu")
+    if setting.startswith("cuda") and not available:
+        raise ModelError("device cuda was asked for, but torch sees none", fix="Use device: auto or cpu")
+    return torch.device(setting)
+
+
+def load_model(record: dict[str, Any], dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """Load a fetched model in eval mode with gradients on, every weight from its file.
+
+    Args:
+        record: what :func:`critical_weights.model_source.fetch_model` returned.
+        dtype: floating type of the weights and of the computation.
+        device: where the weights go.
+
+    Raises:
+        ModelError: a tensor is missing from the files or has another shape than the config says.
+
+    """
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    folder = Path(record["path"])
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"model '{record['model']}' cannot be loaded: {first}") from error
+    for what in ("missing_keys", "mismatched_keys"):
+        if wrong := sorted(map(str, info.get(what) or ())):
+            word = "lack" if what == "missing_keys" else "have another shape for"
+            raise ModelError(f"the files of model '{record['model']}' {word} {len(wrong)} tensors, first {wrong[0]}")
+    if extra := sorted(info.get("unexpected_keys") or ()):
+        logger(__name__).info("%d tensors in the files are not part of the model, first %s", len(extra), extra[0])
+    return model.to(device).eval().requires_grad_(True)

@@ -1,0 +1,114 @@
+"""Where a model comes from: the bundled one, a local folder, or a hub repository; each becomes a local folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelError, unknown
+from .log import logger
+
+RESOURCES = Path(__file__).resolve().parents[2] / "resources"
+BUNDLED = RESOURCES / "bundled_model"
+HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "tokenizer.model", "vocab.txt", "merges.txt")
+SOURCES = ("bundled", "local", "hub")
+
+
+def fetch_model(
+    model: str,
+    source: str,
+    *,
+    repo: str | None = None,
+    revision: str | None = None,
+    path: str | None = None,
+    checkpoint: str | None = None,
+) -> dict[str, Any]:
+    """Make a model's files available locally and say where they are.
+
+    Args:
+        model: its name in the config.
+        source: ``bundled``, ``local`` or ``hub``.
+        repo: hub id, for ``hub``.
+        revision: branch, tag or commit of the hub repository; resolved to a commit.
+        path: folder, for ``local``; relative to the working directory.
+        checkpoint: ``final`` or the name of an earlier checkpoint, for ``bundled``.
+
+    Returns:
+        The record kept in ``resources/models/{model}.json``; its ``path`` never leaves this machine.
+
+    Raises:
+        ModelError: the folder, repository or checkpoint cannot be had, or holds no safetensors.
+
+    """
+    commit = None
+    if source == "bundled":
+        folder = _bundled_folder(checkpoint or "final")
+    elif source == "local":
+        if not path:
+            raise ModelError(f"model '{model}' has source local but no path")
+        folder = Path(path).expanduser()
+    elif source == "hub":
+        if not repo:
+            raise ModelError(f"model '{model}' has source hub but no repo")
+        folder = _download(repo, revision)
+        commit = folder.name
+    else:
+        raise unknown("model source", source, SOURCES, ModelError)
+    check_folder(folder)
+    return {
+        "model": model,
+        "source": source,
+        "repo": repo,
+        "revision": revision,
+        "commit": commit,
+        "checkpoint": (checkpoint or "final") if source == "bundled" else None,
+        "path": str(folder.resolve()),
+    }
+
+
+def check_folder(folder: Path) -> list[Path]:
+    """Return a model folder's safetensors files, sorted by name.
+
+    Raises:
+        ModelError: it is no folder, or has no ``config.json`` or no safetensors.
+
+    """
+    if not folder.is_dir():
+        raise ModelError(f"there is no model folder {folder}", fix="Give the folder that holds config.json")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"model folder {folder} has no config.json")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickles = [p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
+        found = f", only {', '.join(sorted(pickles)[:3])} (pickles are never read)" if pickles else ""
+        raise ModelError(f"model folder {folder} has no .safetensors file{found}", fix="Save the model as safetensors")
+    return files
+
+
+def _bundled_folder(checkpoint: str) -> Path:
+    if checkpoint == "final":
+        return BUNDLED
+    known = {p.name for p in (BUNDLED / "checkpoints").glob("step_*")}
+    if checkpoint not in known:
+        raise unknown("checkpoint", checkpoint, {"final", *known}, ModelError)
+    return BUNDLED / "checkpoints" / checkpoint
+
+
+def _download(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    logger(__name__).info("fetching %s at %s into the hub's own cache", repo, revision or "main")
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(HUB_FILES)))
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"{repo} is not in the local hub cache and the hub cannot be reached",
+            fix="Check the network, or use a local folder (source: local)",
+        ) from error
+    except (HfHubHTTPError, HFValidationError) as error:
+        first = str(error).strip().splitlines()[-1]
+        raise ModelError(
+            f"the hub refused {repo} at {revision or 'main'}: {first}",
+            fix="Check the name and revision, and log in with 'hf auth login' if it is gated",
+        ) from error

@@ -1,0 +1,106 @@
+"""Numbers and tokens as people read them: digits that mean something, units, nothing invisible."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from ..log import seconds as duration
+
+MISSING = "not applicable"
+UNKNOWN = "not recorded"
+_SHOWN = 40
+
+
+def count(value: int | None) -> str:
+    """Format a whole number with separators: ``8,029,995,008``."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def real(value: float | None, digits: int = 4) -> str:
+    """Format a measured number with ``digits`` significant digits: ``0.3301``, ``1.234e-07``, ``63,750``."""
+    if value is None:
+        return MISSING
+    if 1e4 <= abs(value) < 1e9:
+        return f"{float(f'{value:.{digits}g}'):,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def share(value: float | None) -> str:
+    """Format a fraction as a percentage with three significant digits: ``12.3 %``, ``0.00028 %``."""
+    return MISSING if value is None else f"{100 * value:.3g} %"
+
+
+def times(value: float | None) -> str:
+    """Format a ratio: ``63,750 times``."""
+    return MISSING if value is None else f"{real(value)} times"
+
+
+def bounded(value: float | None, low: float | None, high: float | None) -> str:
+    """Format a figure with its bounds where they differ: ``0.912 (0.91 to 0.914)``."""
+    if value is None or low is None or high is None or low == high:
+        return real(value)
+    return f"{real(value)} ({real(low)} to {real(high)})"
+
+
+def bounded_share(value: float | None, low: float | None, high: float | None) -> str:
+    """Format a fraction as a percentage with its bounds where they differ: ``12.3 % (12.1 to 12.6 %)``."""
+    if value is None or low is None or high is None or low == high:
+        return share(value)
+    return f"{share(value)} ({100 * low:.3g} to {share(high)})"
+
+
+def size(value: int | None) -> str:
+    """Format bytes: ``2.1 GB`` (powers of ten)."""
+    if value is None:
+        return UNKNOWN
+    scaled, unit = float(value), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if scaled < 1000:
+            break
+        scaled, unit = scaled / 1000, larger
+    return f"{scaled:.3g} {unit}"
+
+
+def seconds(value: float | None) -> str:
+    """Format a duration, or say that it was not recorded."""
+    return UNKNOWN if value is None else duration(value)
+
+
+def rate(value: float | None) -> str:
+    """Format a rate (something per second), or say that it was not recorded."""
+    return UNKNOWN if value is None else real(value, 3)
+
+
+def yes_no(value: bool | None) -> str:
+    """Format a truth value."""
+    return UNKNOWN if value is None else "yes" if value else "no"
+
+
+def plural(n: int, word: str, words: str | None = None) -> str:
+    """Format a number with its noun: ``1 text``, ``2 texts``."""
+    return f"{n:,} {word if n == 1 else words or word + 's'}"
+
+
+def listed(items: list[str]) -> str:
+    """Join words as in a sentence: ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(items[:-1]), *items[-1:]) if part)
+
+
+def token(text: str) -> str:
+    r"""Spell a token so that every character can be seen and none can disturb the page.
+
+    A space is shown as an open box, a line end as ``\n``; other control, format, unpaired, unassigned and separator
+    characters, and a combining mark that has nothing to combine with, by their code point: ``\u{200b}``. A backslash
+    is doubled, so that no token can pass for another. Long ones are cut, with their length.
+    """
+    shown = "".join(_visible(character, first=place == 0) for place, character in enumerate(text[:_SHOWN]))
+    return shown if len(text) <= _SHOWN else f"{shown}... ({plural(len(text), 'character')})"
+
+
+def _visible(character: str, *, first: bool) -> str:
+    named = {" ": "\u2423", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}.get(character)
+    if named:
+        return named
+    category = unicodedata.category(character)
+    hidden = category[0] == "C" or category in ("Zl", "Zp", "Zs") or (first and category[0] == "M")
+    return f"\\u{{{ord(character):x}}}" if hidden else character

@@ -1,0 +1,230 @@
+"""The score store: one HDF5 file of one (model, calibration, metric), in two tiers.
+
+Small and always there: moments, histogram, line sums, the exact top candidates of each tensor. Large and on
+request: every score. A store is complete or it is not there; a reader says what is wrong with one that is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import StoreError
+from .files import written_whole
+from .histogram import histogram_edges
+
+SCHEMA_VERSION = "1"
+ROOT_ATTRIBUTES = (
+    "schema_version", "metric", "units", "normalisation", "model", "model_revision", "model_sha256",
+    "calibration_sha256", "n_texts", "n_tokens", "corpus_loss", "seed", "model_dtype", "accumulator_dtype",
+    "versions", "checks", "skipped", "complete",
+)  # fmt: skip
+_JSON_ATTRIBUTES = ("versions", "checks", "skipped")
+CANDIDATE_FIELDS = ("top_score", "top_index", "top_weight", "top_gradient", "top_signed", "top_stderr")
+LINE_FIELDS = ("row_sum", "row_max", "col_sum", "col_max", "row_gw", "col_gw")
+_CHUNK = 1 << 18
+
+
+@dataclass
+class TensorScores:
+    """What a store keeps of one parameter tensor.
+
+    Attributes:
+        name: tensor name, as ``named_parameters()`` has it.
+        position: place in the model's tensor order (decides ties).
+        attributes: ``shape, layer, component, axes, tied_to, numel, zeros, nonfinite, sum, sum_sq, min, max``;
+            layer is None outside the blocks. Metrics may add counts of their own (``clipped``).
+        histogram: int64 counts over :func:`histogram_edges`, zeros counted apart.
+        candidates: ``top_score`` (descending, ties by index), ``top_index`` (flat, storage order), ``top_weight``
+            and, where the metric has them, ``top_gradient``, ``top_signed``, ``top_stderr``; equal lengths.
+        lines: ``row_sum, row_max, col_sum, col_max`` and for gradient metrics the signed ``row_gw, col_gw``; a row is
+            an output index and a column an input index whatever the storage order; with an expert axis in front for
+            3-D tensors; empty for 1-D tensors.
+        scores: every score, float32 in the tensor's shape, or None.
+
+    """
+
+    name: str
+    position: int
+    attributes: dict[str, Any]
+    histogram: NDArray[np.int64]
+    candidates: dict[str, NDArray[Any]]
+    lines: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    scores: NDArray[np.float32] | None = None
+
+
+class StoreWriter:
+    """Writes tensors one by one, in any order; made by :func:`create_store`."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+
+    def add(self, tensor: TensorScores) -> None:
+        """Write one tensor's group."""
+        group = self._file.create_group(f"tensors/{tensor.name}")
+        group.attrs["position"] = tensor.position
+        for key, value in tensor.attributes.items():
+            group.attrs[key] = _to_attribute(value)
+        for key, value in {"histogram": tensor.histogram, **tensor.candidates, **tensor.lines}.items():
+            group.create_dataset(key, data=value)
+        if tensor.scores is not None:
+            chunk = _chunk_shape(tensor.scores.shape)
+            group.create_dataset("scores", data=tensor.scores.astype(np.float32, copy=False), chunks=chunk)
+
+    def finish(self, attributes: Mapping[str, Any]) -> None:
+        """Write the root attributes and mark the store complete.
+
+        Raises:
+            ValueError: an attribute of the schema is missing or unknown (a mistake in the code).
+
+        """
+        wanted = set(ROOT_ATTRIBUTES) - {"schema_version", "complete"}
+        if set(attributes) != wanted:
+            raise ValueError(f"store attributes differ from the schema: {sorted(set(attributes) ^ wanted)}")
+        for key, value in attributes.items():
+            self._file.attrs[key] = json.dumps(value, sort_keys=True) if key in _JSON_ATTRIBUTES else _to_attribute(value)
+        self._file.attrs["schema_version"] = SCHEMA_VERSION
+        self._file.attrs["complete"] = True
+
+
+@contextmanager
+def create_store(path: str | Path) -> Iterator[StoreWriter]:
+    """Open a new store under another name; it is moved to ``path`` when the block ends well."""
+    with written_whole(path) as part:
+        with h5py.File(part, "w") as file:
+            file["histogram_edges"] = histogram_edges()
+            yield StoreWriter(file)
+
+
+class ScoreStore:
+    """A complete score store, open for reading; made by :func:`open_store`.
+
+    Attributes:
+        path: the file.
+        attributes: the root attributes, JSON ones decoded; ``corpus_loss`` is None where there is none.
+        names: the tensors in the model's order.
+
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self._file = file
+        self.attributes: dict[str, Any] = {
+            key: json.loads(value) if key in _JSON_ATTRIBUTES else _from_attribute(value)
+            for key, value in file.attrs.items()
+        }
+        groups = file["tensors"]
+        self.names: list[str] = sorted(groups, key=lambda name: int(groups[name].attrs["position"]))
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """The histogram's edges."""
+        return self._file["histogram_edges"][:]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._file["tensors"]
+
+    def tensor_attributes(self, name: str) -> dict[str, Any]:
+        """Return one tensor's attributes; ``shape`` a tuple, ``axes`` a tuple of words, ``layer`` an int or None."""
+        attributes = {key: _from_attribute(value) for key, value in self._group(name).attrs.items()}
+        return attributes | {"shape": tuple(attributes["shape"]), "axes": tuple(attributes["axes"].split(","))}
+
+    def histogram(self, name: str) -> NDArray[np.int64]:
+        """Return one tensor's counts over :attr:`edges` (zeros are in its attribute ``zeros``)."""
+        return self._group(name)["histogram"][:]
+
+    def candidates(self, name: str) -> dict[str, NDArray[Any]]:
+        """Return one tensor's candidates, best first; see :class:`TensorScores`."""
+        group = self._group(name)
+        return {key: group[key][:] for key in CANDIDATE_FIELDS if key in group}
+
+    def lines(self, name: str) -> dict[str, NDArray[np.float32]]:
+        """Return one tensor's row and column figures; empty for 1-D tensors."""
+        group = self._group(name)
+        return {key: group[key][:] for key in LINE_FIELDS if key in group}
+
+    def has_dense(self, name: str) -> bool:
+        """Whether every score of this tensor is kept."""
+        return "scores" in self._group(name)
+
+    def dense(self, name: str) -> NDArray[np.float32]:
+        """Return every score of one tensor, in its shape."""
+        return self._group(name)["scores"][...]
+
+    def _group(self, name: str) -> h5py.Group:
+        return self._file["tensors"][name]
+
+
+@contextmanager
+def open_store(path: str | Path, expected: Mapping[str, Any] | None = None) -> Iterator[ScoreStore]:
+    """Open a store for reading.
+
+    Args:
+        path: the file.
+        expected: root attributes that it must have been made with.
+
+    Raises:
+        StoreError: it is missing, cut short, not a score store, incomplete, of another schema, or made with other
+            settings; the message shows both.
+
+    """
+    path = Path(path)
+    redo = "Delete it; the next run scores again"
+    if not path.exists():
+        raise StoreError(f"there is no score store {path}", fix="Run the scoring stage")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise StoreError(f"score store {path} cannot be read: it is cut short, damaged or no HDF5 file", fix=redo) from error
+    with file:
+        if "tensors" not in file or not file.attrs.get("complete", False):
+            raise StoreError(f"score store {path} is not complete", fix=redo)
+        if file.attrs["schema_version"] != SCHEMA_VERSION:
+            raise StoreError(f"score store {path} has another schema",
+                             got=file.attrs["schema_version"], expected=SCHEMA_VERSION, fix=redo)  # fmt: skip
+        try:
+            store = ScoreStore(path, file)
+        except (KeyError, ValueError, OSError) as error:
+            raise StoreError(f"score store {path} is damaged ({error})", fix=redo) from error
+        for key, value in (expected or {}).items():
+            if store.attributes.get(key) != value:
+                raise StoreError(f"score store {path} was made with another {key}",
+                                 got=store.attributes.get(key), expected=value, fix=redo)  # fmt: skip
+        try:
+            yield store
+        except OSError as error:
+            raise StoreError(f"score store {path} is damaged ({error})", fix=redo) from error
+
+
+def _to_attribute(value: Any) -> Any:
+    # HDF5 has no None; an empty attribute stands for it. Words of a tuple are joined, so that any HDF5 tool shows them.
+    if value is None:
+        return h5py.Empty("f8")
+    if isinstance(value, (tuple, list)):
+        return ",".join(value) if value and isinstance(value[0], str) else np.asarray(value, dtype=np.int64)
+    return value
+
+
+def _from_attribute(value: Any) -> Any:
+    if isinstance(value, h5py.Empty):
+        return None
+    if isinstance(value, np.ndarray):
+        return tuple(value.tolist())
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Whole trailing rows up to some 1 MB a chunk."""
+    chunk = list(shape)
+    for axis in range(len(shape)):
+        rest = int(np.prod(chunk[axis + 1 :], dtype=np.int64))
+        chunk[axis] = int(min(shape[axis], max(1, _CHUNK // max(rest, 1))))
+    return tuple(chunk)

@@ -1,0 +1,96 @@
+"""From the scores of one tensor to what a store keeps of them, on the device where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import ModelError
+from ..histogram import FINE_BINS, SHIFT, merge_fine
+
+_CHUNK = 1 << 24
+
+
+def check_finite(score: Tensor, name: str, metric: str) -> None:
+    """Refuse scores that are NaN or infinite.
+
+    Raises:
+        ModelError: some are; the message names the tensor and their number.
+
+    """
+    bad = score.numel() - int(torch.isfinite(score).sum())
+    if bad:
+        raise ModelError(
+            f"{bad} of {score.numel()} {metric} scores of {name} are NaN or infinite",
+            fix="Use a wider dtype (scoring: dtype: float32), or check the model's weights",
+        )
+
+
+def moments(score: Tensor) -> dict[str, float | int]:
+    """Return zeros, nonfinite, sum, sum_sq, min and max of finite scores; sums in float64."""
+    flat = score.reshape(-1)
+    total = square = 0.0
+    for part in flat.split(_CHUNK):
+        wide = part.double()
+        total += wide.sum().item()
+        square += wide.square().sum().item()
+    return {
+        "zeros": int((flat == 0).sum()),
+        "nonfinite": 0,
+        "sum": total,
+        "sum_sq": square,
+        "min": flat.min().item(),
+        "max": flat.max().item(),
+    }
+
+
+def histogram(score: Tensor) -> NDArray[np.int64]:
+    """Count positive float32 scores over the store's fixed bins; zeros are left out."""
+    bits = score.reshape(-1).view(torch.int32)
+    fine = torch.zeros(FINE_BINS, dtype=torch.int64, device=score.device)
+    for part in bits.split(_CHUNK):
+        fine += torch.bincount(part[part > 0] >> SHIFT, minlength=FINE_BINS)
+    return merge_fine(fine.cpu().numpy())
+
+
+def top_indices(score: Tensor, count: int) -> Tensor:
+    """Return the flat indices of the ``count`` largest scores, best first; ties by index ascending.
+
+    ``torch.topk`` alone does not say which of several equal scores it takes.
+    """
+    flat = score.reshape(-1)
+    count = min(count, flat.numel())
+    threshold = torch.topk(flat, count, sorted=True).values[-1]
+    above = (flat > threshold).nonzero().squeeze(1)
+    level = (flat == threshold).nonzero().squeeze(1)[: count - len(above)]
+    index = torch.cat([above, level])
+    order = torch.sort(flat[above], descending=True, stable=True).indices
+    index[: len(above)] = above[order]
+    return index
+
+
+def line_figures(value: Tensor, axes: Sequence[str], how: str) -> dict[str, Tensor]:
+    """Reduce a tensor to its rows and columns.
+
+    Args:
+        value: two dimensions, or three with an expert axis.
+        axes: meaning of its axes in storage order (``row``, ``col``, ``expert``).
+        how: ``sum`` (in float64) or ``max``.
+
+    Returns:
+        ``row`` (summed or maximised over columns) and ``col``, each with the expert axis in front where there is one;
+        empty where the tensor has no rows and columns.
+
+    """
+    if "row" not in axes or "col" not in axes:
+        return {}
+
+    def reduce(over: str) -> Tensor:
+        axis = axes.index(over)
+        return value.sum(axis, dtype=torch.float64) if how == "sum" else value.amax(axis)
+
+    return {"row": reduce("col"), "col": reduce("row")}

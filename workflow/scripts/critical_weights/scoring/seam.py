@@ -1,0 +1,54 @@
+"""The seam between an engine and what uses its statistics: tensors one by one, and a summary at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TensorStatistics:
+    """The statistics of one parameter tensor over all texts.
+
+    Attributes:
+        name: tensor name, as ``named_parameters()`` has it.
+        weight: the tensor's values in the accumulators' dtype, on the engine's device.
+        statistics: statistic name -> tensor that broadcasts to the weight's shape; without those that this tensor
+            does not have (then the summary's ``missing`` says why).
+
+    """
+
+    name: str
+    weight: Tensor
+    statistics: Mapping[str, Tensor]
+
+
+@dataclass
+class Summary:
+    """What an engine knows when it has seen every text.
+
+    Attributes:
+        n_texts: texts seen, N.
+        n_predicted: predicted positions, sum of T_s.
+        corpus_loss: mean negative log-likelihood per predicted token in nats; None where nothing ran.
+        missing: tensor name -> why it has no statistic of this family.
+
+    """
+
+    n_texts: int = 0
+    n_predicted: int = 0
+    corpus_loss: float | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+class Run(Protocol):
+    """One pass of an engine over the texts. Iterate it once; ``summary`` is complete afterwards."""
+
+    summary: Summary
+
+    def __iter__(self) -> Iterator[TensorStatistics]:
+        """Yield every parameter tensor once, shared storage once, in any order."""
+        ...

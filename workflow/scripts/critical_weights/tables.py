@@ -1,0 +1,159 @@
+"""The schema of every result table: columns, types, units, meanings; writers and readers check against it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import TableError, near_names
+from .files import written_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its pandas type, unit and meaning; ``optional`` ones may be empty in a row."""
+
+    name: str
+    dtype: str
+    meaning: str
+    unit: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One result table: its path pattern, population and columns."""
+
+    name: str
+    population: str
+    columns: tuple[Column, ...]
+
+
+TOP_WEIGHTS = Table(
+    "top_weights.csv",
+    "the selected weights of one experiment, by score descending; ties by tensor order, then flat index",
+    (
+        Column("rank", "int64", "place in the whole file, from 1"),
+        Column("rank_in_tensor", "int64", "place among the selected weights of the same tensor, from 1"),
+        Column("parameter", "str", "tensor name"),
+        Column("indices", "str", "index tuple in storage order, such as (128000, 3303)"),
+        Column("sensitivity_score", "float32", "score", "units of the metric"),
+        Column("weight", "float32", "value of the weight; empty beyond the candidates kept", optional=True),
+        Column("gradient", "float32", "signed gradient of the mean loss", "nats per token / weight", optional=True),
+        Column("layer", "Int64", "index of the transformer block; empty outside the blocks", optional=True),
+        Column("component", "str", "role of the tensor (q_proj, down_proj, embed_tokens, ...)"),
+        Column("expert", "Int64", "slice of a 3-D tensor", optional=True),
+        Column("row", "Int64", "output index, whatever the storage order", optional=True),
+        Column("col", "Int64", "input index, whatever the storage order", optional=True),
+        Column("token", "str", "token of an embedding or head row, as the tokenizer spells it", optional=True),
+    ),
+)
+OVERLAP = Table(
+    "overlap.csv",
+    "pairs of score stores of one phase and model (or of lists made elsewhere), the first k of each",
+    (
+        Column("scope", "str", "global: over all tensors; tensor: within one tensor; row, col: lines of weights"),
+        Column("tensor", "str", "the tensor of scope tensor, row and col", optional=True),
+        Column("a", "str", "first list"),
+        Column("b", "str", "second list"),
+        Column("k", "str", "weights compared of each list, or 'all'", "weights"),
+        Column("shared", "int64", "weights in both", "weights"),
+        Column("share", "float64", "shared / number compared", "fraction of k"),
+        Column("jaccard", "float64", "shared / union", "fraction of the union"),
+        Column("expected", "float64", "shared weights expected of two independent draws", "weights", optional=True),
+        Column("p", "float64", "chance of at least as many shared weights (hypergeometric)", optional=True),
+        Column("complete", "bool", "whether the lists can answer this k exactly"),
+    ),
+)
+CONCENTRATION = Table(
+    "concentration.csv",
+    "all weights of the analysed set of one phase and model, one score store at a time",
+    (
+        Column("metric", "str", "full name of the metric"),
+        Column("scope", "str", "all, component or layer"),
+        Column("name", "str", "the component or layer; 'all' for all; 'outside' for weights outside the blocks"),
+        Column("quantity", "str", "gini, top_share, lorenz, effective_number, max_over_mean, score_share, weight_share"),
+        Column("at", "float64", "fraction of the weights, for top_share and lorenz", "fraction of weights", optional=True),
+        Column("value", "float64", "the figure"),
+        Column("low", "float64", "lower bound, where a histogram stands in for the scores; else the value"),
+        Column("high", "float64", "upper bound, likewise"),
+        Column("weights", "int64", "weights in the population", "weights"),
+        Column("unit", "str", "unit of value"),
+    ),
+)
+TABLES = (TOP_WEIGHTS, OVERLAP, CONCENTRATION)
+
+
+def write_table(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
+    """Write a table whole, as UTF-8 CSV with a header, after checking its columns.
+
+    Floats are written with as many digits as reading the same float back needs (float32 or float64).
+
+    Raises:
+        TableError: the columns are not the schema's.
+
+    """
+    _check_columns(list(frame.columns), table, str(path), exact=True)
+    frame = frame.astype({c.name: c.dtype for c in table.columns})
+    # Python before 3.13 leaves a bare carriage return (in a token) unquoted, and readers take it for a line's end.
+    texts = [c.name for c in table.columns if c.dtype == "str"]
+    returns = any(frame[name].str.contains("\r", regex=False).any() for name in texts)
+    with written_whole(path) as part:
+        quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+        frame.to_csv(part, index=False, lineterminator="\n", quoting=quoting)
+
+
+def read_table(path: str | Path, table: Table) -> pd.DataFrame:
+    """Read a table and check it against its schema.
+
+    Raises:
+        TableError: the file is missing or empty, or a column is missing or of another type.
+
+    """
+    import pandas as pd
+
+    try:
+        # A token or a tensor may be spelled "NA" or "null": only an empty field is missing.
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[], encoding="utf-8")
+    except FileNotFoundError as error:
+        raise TableError(f"there is no {path}", fix="Run the stage that makes it") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        raise TableError(f"{path} cannot be read as a table: {str(error).strip()}") from error
+    _check_columns(list(frame.columns), table, str(path), exact=True)
+    for column in table.columns:
+        try:
+            frame[column.name] = _parse(frame[column.name], column)
+        except (ValueError, TypeError) as error:
+            raise TableError(f"column {column.name} of {path} is not {column.dtype} ({error})") from error
+    return frame
+
+
+def _parse(values: pd.Series, column: Column) -> pd.Series:
+    import pandas as pd
+
+    if column.dtype == "str":
+        return values
+    if column.dtype == "bool":
+        parsed = values.map({"True": True, "False": False})
+        if parsed.isna().any():
+            raise ValueError("expected True or False")
+        return parsed.astype(bool)
+    empty = values == ""
+    if empty.any() and not column.optional:
+        raise ValueError(f"row {int(empty.to_numpy().argmax()) + 2} is empty")
+    return pd.to_numeric(values.mask(empty)).astype(column.dtype)
+
+
+def _check_columns(got: list[str], table: Table, path: str, *, exact: bool) -> None:
+    expected = [c.name for c in table.columns]
+    for name in expected:
+        if name not in got:
+            raise TableError(f"{path} has no column '{name}'", near=near_names(name, got), expected=", ".join(expected))
+    extra = [name for name in got if name not in expected]
+    if exact and (extra or got != expected):
+        raise TableError(f"{path} has other columns or another order", got=", ".join(got), expected=", ".join(expected))

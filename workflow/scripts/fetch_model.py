@@ -1,0 +1,35 @@
+"""Make a model's files available locally and record where they are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from critical_weights.cli import run_stage
+from critical_weights.files import write_json
+from critical_weights.model_source import SOURCES, fetch_model
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--model", required=True, help="name of the model in the config")
+    p.add_argument("--source", required=True, choices=SOURCES)
+    p.add_argument("--repo", help="hub id, for source hub")
+    p.add_argument("--revision", help="branch, tag or commit, for source hub")
+    p.add_argument("--path", help="model folder, for source local")
+    p.add_argument("--checkpoint", help="final or step_..., for source bundled")
+    p.add_argument("--output", required=True, help="record to write (JSON)")
+    return p
+
+
+def main(a: argparse.Namespace) -> None:
+    """Fetch the model and write its record."""
+    record = fetch_model(
+        a.model, a.source, repo=a.repo, revision=a.revision, path=a.path, checkpoint=a.checkpoint
+    )
+    write_json(a.output, record)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("model", parser(), main))
