@@ -67,7 +67,7 @@ def _record_inputs(
 def _linear_inputs(
     model: PreTrainedModel, texts: Sequence[Sequence[int]], names: Mapping[int, str]
 ) -> dict[str, tuple[Tokens, int]]:
-    """Return the inputs of Linear (out, in), Conv1D (in, out) and routers (experts, in), and the weight's input axis."""
+    """Return the inputs of Linear (out, in), Conv1D (in, out) and routers (experts, in), with the input axis."""
     modules, axes = {}, {}
     for module in model.modules():
         is_router = type(module).__name__.endswith("TopKRouter")
@@ -81,7 +81,7 @@ def _linear_inputs(
 def _embedding_inputs(
     model: PreTrainedModel, texts: Sequence[Sequence[int]], names: Mapping[int, str]
 ) -> dict[str, tuple[Tokens, int]]:
-    """Return one-hot inputs of the token table and of learned positions, counted; the row is the input axis."""
+    """Return the one-hot inputs of the token table and of learned positions; their input axis is the row."""
     found = {}
     for module in model.modules():
         if not isinstance(module, torch.nn.Embedding):

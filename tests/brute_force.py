@@ -8,14 +8,14 @@ predicted positions, ``L_s`` the sum of its next-token negative log-likelihoods,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
+from brute_activations import input_statistics
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
-
-from brute_activations import input_statistics
 
 Text = Sequence[int]
 Named = dict[str, Tensor]
@@ -35,12 +35,25 @@ def text_loss(model: PreTrainedModel, text: Text) -> Tensor:
     """
     if len(text) < 2:
         raise ValueError(f"a text of {len(text)} tokens predicts nothing")
-    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no double backward
+    with sdpa_kernel(SDPBackend.MATH), _no_padding_token(model):  # the fused kernels have no double backward
         logits = model(input_ids=torch.tensor([text]), use_cache=False).logits[0]
     loss = logits.new_zeros(())
     for position in range(len(text) - 1):
         loss = loss - torch.log_softmax(logits[position], dim=-1)[text[position + 1]]
     return loss
+
+
+@contextmanager
+def _no_padding_token(model: PreTrainedModel) -> Generator[None]:
+    """Give every embedding row its gradient inside the block: torch leaves out the one called padding."""
+    tables = [(m, m.padding_idx) for m in model.modules() if isinstance(m, torch.nn.Embedding)]
+    for table, _ in tables:
+        table.padding_idx = None
+    try:
+        yield
+    finally:
+        for table, padding in tables:
+            table.padding_idx = padding
 
 
 def predicted(texts: Sequence[Text]) -> int:
@@ -95,18 +108,16 @@ def finite_difference(model: PreTrainedModel, texts: Sequence[Text], direction: 
 
 
 def hessian_vector_product(model: PreTrainedModel, texts: Sequence[Text], v: Mapping[str, Tensor]) -> Named:
-    """Return H v for the Hessian H of the corpus loss over **all** tensors; ``v`` is 0 where it names none."""
+    """Return H v, H the Hessian of the corpus loss over **all** tensors; ``v`` is 0 for those it does not name."""
     product = {name: torch.zeros_like(w) for name, w in weights(model).items()}
     parameters = list(weights(model).values())
     for text in texts:
-        first = torch.autograd.grad(
-            text_loss(model, text) / predicted(texts), parameters, create_graph=True, materialize_grads=True
-        )
+        first = torch.autograd.grad(text_loss(model, text), parameters, create_graph=True, materialize_grads=True)
         by_name = dict(zip(weights(model), first, strict=True))
         inner = sum((by_name[name] * part).sum() for name, part in v.items())
         second = torch.autograd.grad(inner, parameters, materialize_grads=True)
         for name, part in zip(weights(model), second, strict=True):
-            product[name] += part
+            product[name] += part / predicted(texts)
     return product
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from critical_weights.histogram import histogram_edges
 from scipy.special import ndtr
+
+from critical_weights.histogram import histogram_edges
 
 Tensor = tuple[str, tuple[int, ...], int | None, str]
 """Name, shape, block (None outside the blocks), component."""
@@ -86,9 +87,12 @@ def make_stats(
     edges = histogram_edges()
     middles = np.sqrt(edges[:-1] * edges[1:])
     histograms: dict[str, np.ndarray] = {}
-    for name, shape, block, _ in tensors:
+    walk: dict[str, float] = {}
+    for name, shape, block, component in tensors:
         numel = int(np.prod(shape))
-        shift = centre + rng.normal(0, 1.5) + (0.0 if block is None else 0.15 * block)
+        # A component drifts from block to block, as those of real models do.
+        walk[component] = walk.get(component, rng.normal(0, 2.5)) + rng.normal(0, 0.5)
+        shift = centre + walk[component]
         zeros = numel if name in zero_tensors else int(unseen * numel) if block is None else 0
         histograms[name] = _log_normal(edges, shift, spread, numel - zeros)
     selected = _select(tensors, histograms, mode, k)
@@ -166,7 +170,8 @@ def _selection(tensors, histograms, selected, middles, mode, k) -> dict[str, Any
         "mode": mode, "k": k, "num_weights": int(total.sum()),
         "num_tensors": sum(bool(taken.any()) for taken in selected.values()),
         "threshold": float(middles[filled[0]]) if len(filled) else 0.0,
-        "max": float(middles[filled[-1]]) if len(filled) else 0.0, "min": float(middles[filled[0]]) if len(filled) else 0.0,
+        "max": float(middles[filled[-1]]) if len(filled) else 0.0,
+        "min": float(middles[filled[0]]) if len(filled) else 0.0,
         "mean": float((total * middles).sum() / n), "median": 0.0,
         "share_of_score": float((total * middles).sum() / max((sum(histograms.values()) * middles).sum(), 1e-300)),
     } | {

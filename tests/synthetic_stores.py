@@ -136,6 +136,7 @@ def write_store(
     candidates: int = 20,
     dense: bool | Iterable[str] = True,
     seed: int = 0,
+    model: str = MODEL_SHA256,
 ) -> Path:
     """Write the score store of these scores and return its path.
 
@@ -147,6 +148,7 @@ def write_store(
         candidates: kept of each tensor.
         dense: whether to keep every score: of all tensors, of none, or of the named ones.
         seed: for the made-up weights and gradients.
+        model: hash of the model that the store says it is of.
 
     """
     weights, gradients = weights_of(specs, seed), weights_of(specs, seed + 1)
@@ -158,7 +160,7 @@ def write_store(
                 tensor = _tensor(spec, position, scores[spec.name], weights[spec.name], gradient, candidates)
                 tensor.scores = scores[spec.name] if spec.name in kept else None
                 writer.add(tensor)
-        writer.finish(_root_attributes(metric, seed))
+        writer.finish(_root_attributes(metric, seed) | {"model_sha256": model})
     return path
 
 
@@ -223,7 +225,7 @@ def _root_attributes(metric: str, seed: int) -> dict[str, Any]:
     texts = definition.family != "static"
     return {
         "metric": metric, "units": definition.units, "normalisation": definition.normalisation, "model": "tiny",
-        "model_revision": None, "model_sha256": MODEL_SHA256, "calibration_sha256": "ca" * 32 if texts else None,
+        "model_revision": None, "calibration_sha256": "ca" * 32 if texts else None,
         "n_texts": 2 if texts else None, "n_tokens": 5 if texts else None, "corpus_loss": 2.5 if texts else None,
         "seed": seed, "model_dtype": "float32", "accumulator_dtype": "float32", "versions": {"torch": "0"},
         "checks": {"laws": []}, "skipped": {},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -25,8 +24,9 @@ from brute_force import (
 )
 from brute_laws import llama_laws
 from comparison import largest_error, relative_errors
-from tiny_models import MICRO, MICRO_GPT2, NAMES, tiny_model, tiny_texts
+from tiny_models import EAGER, MICRO, MICRO_GPT2, NAMES, exact_norms, tiny_model, tiny_texts
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 TEXTS = tiny_texts(5, seed=1)
@@ -43,18 +43,6 @@ def _one_thread() -> Iterator[None]:
 def _signs(tensors: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {name: torch.randint(0, 2, t.shape, generator=generator).to(t.dtype) * 2 - 1 for name, t in tensors.items()}
-
-
-@contextmanager
-def _exact_norms(model: PreTrainedModel) -> Iterator[None]:
-    """RMS norms in the model's dtype and without epsilon (transformers computes them in float32)."""
-    norms = [m for m in model.modules() if type(m).__name__.endswith("RMSNorm")]
-    assert norms
-    for norm in norms:
-        norm.forward = lambda x, norm=norm: norm.weight * x * x.pow(2).mean(-1, keepdim=True).rsqrt()
-    yield
-    for norm in norms:
-        del norm.forward
 
 
 # The loss
@@ -92,29 +80,35 @@ def test_a_text_of_one_token_is_refused() -> None:
 def test_gradient_is_the_finite_difference(name: str) -> None:
     """Along a random direction in each tensor, which every entry has a part in, and for single weights."""
     model = tiny_model(name)
-    texts = [TEXTS[0], TEXTS[2]]
-    if name == "llama":
-        with _exact_norms(model):
-            _check_finite_differences(model, texts)
-    else:
-        _check_finite_differences(model, texts)
+    with exact_norms(model):
+        _check_finite_differences(model, [TEXTS[0], TEXTS[2]])
 
 
 def _check_finite_differences(model: PreTrainedModel, texts: list[list[int]]) -> None:
     gradient = gradient_statistics(model, texts)["grad"]
-    got, want = [], []
     generator, rng = torch.Generator().manual_seed(3), random.Random(3)
+    errors = {}
     for name, tensor in weights(model).items():
         direction = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
         unit = torch.zeros_like(tensor)
         unit.view(-1)[rng.randrange(tensor.numel())] = 1.0
         for change in (direction / direction.norm(), unit):
-            got.append((gradient[name] * change).sum().item())
-            want.append(finite_difference(model, texts, {name: change}))
-    got_all, want_all = torch.tensor(got), torch.tensor(want)
-    error = ((got_all - want_all).norm() / want_all.norm()).item()
-    print(f"gradient against finite differences: {error:.1e}")
-    assert error < 1e-9
+            difference = (gradient[name] * change).sum().item() - finite_difference(model, texts, {name: change})
+            errors[name] = max(errors.get(name, 0.0), abs(difference) / gradient[name].norm().item())
+    print(f"gradient against finite differences: {max(errors.values()):.1e}")
+    assert max(errors.values()) < 1e-9
+
+
+def test_the_token_that_a_model_pads_with_has_its_gradient() -> None:
+    """In a text it is a token like any other; torch.nn.Embedding's own backward gives it 0."""
+    model, text, name = tiny_model("phi3", pad_token_id=1), [5, 1, 7, 9], "model.embed_tokens.weight"
+    change = torch.zeros_like(weights(model)[name])
+    change[1] = 0.25
+    with exact_norms(model):
+        gradient = (gradient_statistics(model, [text])["grad"][name] * change).sum().item()
+        assert gradient == pytest.approx(finite_difference(model, [text], {name: change}), rel=1e-9)
+    assert gradient != 0
+    assert model.get_input_embeddings().padding_idx == 1
 
 
 def test_finite_difference_leaves_the_weights_bit_equal() -> None:
@@ -127,11 +121,13 @@ def test_finite_difference_leaves_the_weights_bit_equal() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_mean_gradient_is_the_gradient_of_the_corpus_loss(name: str) -> None:
     model = tiny_model(name)
-    together = torch.autograd.grad(corpus_loss(model, TEXTS), list(weights(model).values()))
-    want = dict(zip(weights(model), together, strict=True))
-    got = gradient_statistics(model, TEXTS)["grad"]
+    with exact_norms(model):
+        together = torch.autograd.grad(corpus_loss(model, TEXTS), list(weights(model).values()))
+        want = dict(zip(weights(model), together, strict=True))
+        got = gradient_statistics(model, TEXTS)["grad"]
     vanishing = [n for n in want if name == "opt" and n.endswith("k_proj.bias")]  # a constant added to every score
-    assert largest_error(got, want, vanishing) < (1e-6 if name in ("gemma2", "bloom") else 1e-12)
+    in_float32 = (*EAGER, "mixtral")  # softmax of the attention, of the router
+    assert largest_error(got, want, vanishing) < (1e-6 if name in in_float32 else 1e-12)
 
 
 def test_squares_of_texts_are_not_the_square_of_the_batch() -> None:
@@ -176,8 +172,8 @@ def test_a_tied_gradient_is_squared_after_adding_its_uses() -> None:
 
 
 def test_llama_laws_hold_in_float64() -> None:
-    model = tiny_model("llama")
-    with _exact_norms(model):
+    model = tiny_model("llama", rms_norm_eps=0.0)
+    with exact_norms(model):
         gradient = gradient_statistics(model, TEXTS)["grad"]
         errors = llama_laws(model, {name: g * weights(model)[name].detach() for name, g in gradient.items()})
     print({law: f"{error:.1e}" for law, error in errors.items()})
@@ -186,7 +182,7 @@ def test_llama_laws_hold_in_float64() -> None:
 
 
 def test_llama_laws_hold_with_the_models_own_norms() -> None:
-    """The float32 inside transformers' norms touches only the law that sums over whole norms."""
+    """Float32 and the epsilon inside transformers' norms touch only the law that goes through them."""
     model = tiny_model("llama")
     gradient = gradient_statistics(model, TEXTS)["grad"]
     errors = llama_laws(model, {name: g * weights(model)[name].detach() for name, g in gradient.items()})
@@ -196,7 +192,7 @@ def test_llama_laws_hold_with_the_models_own_norms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensor", "broken"),
+    "tensor, broken",
     [
         ("mlp.down_proj", {"up = down", "residual writers = 0"}),
         ("self_attn.o_proj", {"v = o", "residual writers = 0"}),
@@ -248,7 +244,7 @@ def test_hessian_vector_product_is_linear_and_symmetric() -> None:
 
 def test_probes_that_name_some_tensors_are_zero_elsewhere() -> None:
     model = tiny_model("llama", **MICRO)
-    texts = tiny_texts(3, seed=2, vocab=7, longest=6)
+    texts = tiny_texts(2, seed=2, vocab=7, longest=6)
     everything = _signs(weights(model), seed=4)
     some = {name: v for name, v in everything.items() if v.ndim == 2}
     with_zeros = {name: v if v.ndim == 2 else torch.zeros_like(v) for name, v in everything.items()}
@@ -257,20 +253,32 @@ def test_probes_that_name_some_tensors_are_zero_elsewhere() -> None:
     assert set(hutchinson(model, texts, [some, some])[0]) == set(some)
 
 
-@pytest.mark.parametrize(("name", "overrides"), [("llama", MICRO), ("gpt2", MICRO_GPT2)])
-def test_hessian_columns_are_torch_funcs_dense_hessian(name: str, overrides: dict[str, int]) -> None:
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch.func itself uses it
+@pytest.mark.parametrize("name, overrides", [("llama", MICRO), ("gpt2", MICRO_GPT2)])
+def test_hessian_columns_are_torch_funcs_dense_hessian(
+    name: str, overrides: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tiny_model(name, **overrides)
-    texts = tiny_texts(3, seed=2, vocab=7, longest=6)
-    diagonal, norms = hessian_columns(model, texts)
-    dense = _dense_hessian(model, texts)
+    texts = tiny_texts(2, seed=2, vocab=7, longest=6)
+    with exact_norms(model):
+        diagonal, norms = hessian_columns(model, texts)
+        # torch.func's derivatives of layer_norm_backward are wrong (pytorch issue 196700 and its kin: the rows of a
+        # LayerNorm's weight come out 20 % off and the Hessian is not symmetric), so it gets the plain formula.
+        monkeypatch.setattr(torch.nn.functional, "layer_norm", _plain_layer_norm)
+        dense = _dense_hessian(model, texts)
+    assert largest_error({"H": dense}, {"H": dense.T.clone()}) < 1e-12
     sizes = [t.numel() for t in weights(model).values()]
-    assert dense.shape == (sum(sizes), sum(sizes))
     want_diagonal, want_norms = dense.diag().split(sizes), dense.norm(dim=0).split(sizes)
     for got, want in ((diagonal, want_diagonal), (norms, want_norms)):
         flat = {n: t.flatten() for n, t in got.items()}
         error = largest_error(flat, dict(zip(flat, want, strict=True)))
         print(f"{name}: columns against torch.func.hessian: {error:.1e}")
-        assert error < 1e-5 if name == "llama" else error < 1e-10
+        assert error < 1e-10
+
+
+def _plain_layer_norm(x: Tensor, shape: tuple[int, ...], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    centred = x - x.mean(-1, keepdim=True)
+    return weight * centred * (centred.pow(2).mean(-1, keepdim=True) + eps).rsqrt() + bias
 
 
 def _dense_hessian(model: PreTrainedModel, texts: list[list[int]]) -> Tensor:
@@ -287,19 +295,23 @@ def _dense_hessian(model: PreTrainedModel, texts: list[list[int]]) -> Tensor:
             total = total - torch.log_softmax(logits, -1).gather(1, torch.tensor(text[1:])[:, None]).sum()
         return total / predicted(texts)
 
-    return torch.func.hessian(loss)(flat)
+    with sdpa_kernel(SDPBackend.MATH):
+        return torch.func.hessian(loss)(flat)
 
 
 def test_hutchinson_is_unbiased_with_the_spread_that_theory_gives() -> None:
     """One entry of v * (H v) has mean H_ii and variance sum_j H_ij^2 - H_ii^2 (j != i), exactly."""
     model = tiny_model("llama", **MICRO)
-    texts = tiny_texts(3, seed=2, vocab=7, longest=6)
+    texts = tiny_texts(2, seed=2, vocab=7, longest=6)
     k = 150
     mean, error = hutchinson(model, texts, [_signs(weights(model), seed) for seed in range(k)])
     diagonal, norms = hessian_columns(model, texts)
     flat = {key: torch.cat([t.flatten() for t in named.values()]) for key, named in
             (("mean", mean), ("error", error), ("diagonal", diagonal), ("norm", norms))}  # fmt: skip
     theory = (flat["norm"] ** 2 - flat["diagonal"] ** 2).clamp(min=0).sqrt() / k**0.5
+    constant = theory < 1e-12 * theory.max()  # rows of tokens that no text has: 0 in every probe
+    assert torch.equal(flat["mean"][constant], flat["diagonal"][constant])
+    flat, theory = {key: value[~constant] for key, value in flat.items()}, theory[~constant]
     z = (flat["mean"] - flat["diagonal"]) / theory
     print(f"{len(z)} entries: largest deviation {z.abs().max():.2f}, mean square {z.pow(2).mean():.2f}")
     assert len(z) > 150
@@ -328,9 +340,11 @@ def test_input_statistics_of_the_first_projection_from_its_definition() -> None:
 def test_conv1d_input_runs_along_the_first_axis() -> None:
     stats = input_statistics(tiny_model("gpt2"), TEXTS)["input_abs"]
     up, down = (stats[f"transformer.h.0.mlp.{part}.weight"] for part in ("c_fc", "c_proj"))
-    assert up.shape == (16, 24) and down.shape == (24, 16)
+    assert up.shape == (16, 24)
+    assert down.shape == (24, 16)
     for x in (up, down):
-        assert torch.equal(x, x[:, :1].expand_as(x)) and len(x[:, 0].unique()) == len(x)
+        assert torch.equal(x, x[:, :1].expand_as(x))
+        assert len(x[:, 0].unique()) == len(x)
 
 
 def test_embeddings_count_tokens_and_positions() -> None:
@@ -373,12 +387,12 @@ def test_expert_means_are_over_the_tokens_routed_to_it() -> None:
 
 
 def test_an_expert_that_saw_no_token_has_zeros() -> None:
-    model = tiny_model("mixtral")
-    unseen = input_statistics(model, [TEXTS[0]])["input_abs"]["model.layers.0.mlp.experts.down_proj"]
-    used = (unseen.flatten(1) > 0).any(1)
-    gradient = gradient_statistics(model, [TEXTS[0]])["grad"]["model.layers.0.mlp.experts.down_proj"]
-    assert not used.all()
-    assert torch.equal(used, (gradient.flatten(1) != 0).any(1))
+    model, tensor = tiny_model("mixtral"), "model.layers.0.mlp.experts.down_proj"
+    seen = (input_statistics(model, [TEXTS[0]])["input_abs"][tensor].flatten(1) > 0).any(1)
+    moved = (gradient_statistics(model, [TEXTS[0]])["grad"][tensor].flatten(1) != 0).any(1)
+    assert seen.any()
+    assert not seen.all()
+    assert not moved[~seen].any()
 
 
 def test_norms_and_biases_have_no_input() -> None:
@@ -406,7 +420,7 @@ def test_metrics_on_one_text_by_hand() -> None:
     }
     for metric, expected in want.items():
         assert largest_error(scores(metric, model, [text], probes), expected) < 1e-12, metric
-    assert (scores("obd_hutch", model, [text], probes)["embed_out.weight"] == 0).any()  # a saddle is clipped
+    assert (scores("obd_hutch", model, [text], probes)["lm_head.weight"] == 0).any()  # a saddle is clipped
     with pytest.raises(ValueError, match="no twin for metric gradient"):
         scores("gradient", model, [text])
 
@@ -434,7 +448,7 @@ def test_full_sort_orders_ties_by_tensor_then_index() -> None:
 
 
 @pytest.mark.parametrize(
-    ("got", "want", "message"),
+    "got, want, message",
     [
         ({}, {}, "nothing to compare"),
         ({}, {"a": torch.ones(2)}, "names differ: .'a'"),
@@ -461,9 +475,9 @@ def test_a_comparison_with_itself_fails() -> None:
 def test_vanishing_tensors_must_vanish_on_both_sides() -> None:
     want = {"a": torch.ones(2), "noise": torch.full((2,), 1e-17)}
     assert relative_errors({"a": torch.ones(2), "noise": torch.zeros(2)}, want, ["noise"]) == {"a": 0.0, "noise": 0.0}
-    with pytest.raises(AssertionError, match="noise: norm .* should vanish"):
+    with pytest.raises(AssertionError, match=r"noise: norm .* should vanish"):
         relative_errors({"a": torch.ones(2), "noise": torch.ones(2)}, want, ["noise"])
-    with pytest.raises(AssertionError, match="not compared: .'other'"):
+    with pytest.raises(AssertionError, match=r"not compared: .'other'"):
         relative_errors({"a": torch.ones(2), "noise": torch.zeros(2)}, want, ["other"])
 
 

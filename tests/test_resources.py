@@ -38,7 +38,7 @@ def held_out_loss(folder: Path, lines: list[str]) -> float:
     encoded = sorted((torch.tensor(ids) for ids in tokenizer(lines)["input_ids"]), key=len)
     total, n = 0.0, 0
     for start in range(0, len(encoded), 34):
-        group = encoded[start:start + 34]
+        group = encoded[start : start + 34]
         ids = pad_sequence(group, batch_first=True)
         real = pad_sequence([torch.ones_like(row) for row in group], batch_first=True)
         with torch.no_grad():
@@ -68,7 +68,8 @@ def test_tokenizer_puts_bos_first_and_gives_texts_back() -> None:
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("<|begin_of_text|>", "<|end_of_text|>")
     for text in [*texts("calibration")[:20], "Ünïcode ☃ and\ttabs\n"]:
         ids = tokenizer(text)["input_ids"]
-        assert ids.count(tokenizer.bos_token_id) == 1 and ids[0] == tokenizer.bos_token_id
+        assert ids[0] == tokenizer.bos_token_id
+        assert ids.count(tokenizer.bos_token_id) == 1
         assert tokenizer.eos_token_id not in ids
         assert tokenizer.decode(ids, skip_special_tokens=True) == text
 
@@ -87,7 +88,8 @@ def test_texts() -> None:
     assert len(set(both)) == len(both)
     tokenizer = AutoTokenizer.from_pretrained(MODEL, local_files_only=True)
     lengths = [len(ids) - 1 for ids in tokenizer(both)["input_ids"]]
-    assert 40 <= min(lengths) and max(lengths) <= 110
+    assert min(lengths) >= 40
+    assert max(lengths) <= 110
     assert 55 <= sum(lengths) / len(lengths) <= 75
     assert sum(lengths) == FACTS["data"]["held_out_tokens"]
     readme = (RESOURCES / "texts" / "README.md").read_text(encoding="utf-8")
@@ -116,14 +118,15 @@ def ngram():
     return module
 
 
-def slow_kneser_ney(corpus: list[list[int]], history: tuple[int, ...], token: int, top: int, size: int,
-                    vocabulary: int) -> float:
+def slow_kneser_ney(
+    corpus: list[list[int]], history: tuple[int, ...], token: int, top: int, size: int, vocabulary: int
+) -> float:
     """Chen and Goodman's recursion read off the corpus again at every call; n-grams of `size`, highest order `top`."""
     if size == 0:
         return 1 / vocabulary
 
     def occurrences(n: int) -> list[tuple[int, ...]]:
-        return [tuple(s[i:i + n]) for s in corpus for i in range(len(s) - n + 1) if i + n > 1]
+        return [tuple(s[i : i + n]) for s in corpus for i in range(len(s) - n + 1) if i + n > 1]
 
     def count(gram: tuple[int, ...]) -> int:
         if size == top or gram[0] == 0:
@@ -137,7 +140,7 @@ def slow_kneser_ney(corpus: list[list[int]], history: tuple[int, ...], token: in
         cut = {i: max(0.0, i - (i + 1) * y * n[i + 1] / n[i]) for i in (1, 2, 3)}
     else:
         cut = {1: 0.5, 2: 0.75, 3: 0.9}
-    context = history[len(history) - (size - 1):]
+    context = history[len(history) - (size - 1) :]
     after = {gram[-1]: c for gram, c in counts.items() if gram[:-1] == context}
     lower = slow_kneser_ney(corpus, history, token, top, size - 1, vocabulary)
     if len(context) < size - 1 or not after:
@@ -150,14 +153,17 @@ def slow_kneser_ney(corpus: list[list[int]], history: tuple[int, ...], token: in
 @pytest.mark.parametrize("words", [5, 12])
 def test_trigram_equals_the_slow_calculation_and_sums_to_one(ngram, words: int) -> None:
     draw = random.Random(words)
-    corpus = [[0, *(min(draw.randrange(2, words), draw.randrange(2, words)) for _ in range(draw.randrange(1, 9))), 1]
-              for _ in range(25)]
+    corpus = [
+        [0, *(min(draw.randrange(2, words), draw.randrange(2, words)) for _ in range(draw.randrange(1, 9))), 1]
+        for _ in range(25)
+    ]
     model = ngram.fit(corpus, 3, words)
     for history in [(0,), (0, 2), (0, 3, 2), (0, 4, 4, 3), (0, 2, 1)]:
         fast = [ngram.probability(model, list(history), token) for token in range(words)]
         slow = [slow_kneser_ney(corpus, history, token, 3, 3, words) for token in range(words)]
         assert fast == pytest.approx(slow, rel=1e-12)
-        assert sum(fast) == pytest.approx(1, rel=1e-12) and min(fast) > 0
+        assert sum(fast) == pytest.approx(1, rel=1e-12)
+        assert min(fast) > 0
 
 
 def test_ngram_loss_is_the_mean_over_every_token_after_bos(ngram) -> None:

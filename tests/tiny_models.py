@@ -7,7 +7,9 @@ They are built from a Config, and every weight is drawn here: what transformers 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +64,10 @@ MICRO: dict[str, Any] = {
 }  # fmt: skip
 """Overrides that leave some 200 weights of a Llama: few enough for a dense Hessian."""
 MICRO_GPT2: dict[str, Any] = {
-    "vocab_size": 7, "n_embd": 4, "n_inner": 6, "n_layer": 1, "n_head": 2, "n_positions": 8,
+    "vocab_size": 7, "hidden_size": 4, "n_inner": 6, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "max_position_embeddings": 8,
 }  # fmt: skip
-"""The same for GPT-2, by its own names for the sizes."""
+"""The same for GPT-2."""
 
 
 def tiny_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 0, **overrides: Any) -> PreTrainedModel:
@@ -103,6 +106,27 @@ def _draw_weights(model: PreTrainedModel, seed: int, *, unit_norms: bool) -> Non
             parameter.copy_(value)
 
 
+@contextmanager
+def exact_norms(model: PreTrainedModel) -> Generator[None]:
+    """Compute RMS norms in the model's dtype inside the block (no effect on a model without them).
+
+    transformers computes them in float32 whatever the model's dtype. Two float64 gradients that only differ in when
+    they divide by the number of tokens then differ by 2e-7.
+    """
+    norms = [m for m in model.modules() if type(m).__name__.endswith("RMSNorm") and hasattr(m, "variance_epsilon")]
+
+    def forward(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return norm.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon))
+
+    for norm in norms:
+        norm.forward = partial(forward, norm)
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del norm.forward
+
+
 def tiny_texts(n: int, seed: int = 0, vocab: int = VOCABULARY, longest: int = 12) -> list[list[int]]:
     """Return ``n`` texts of token ids, of different lengths from 2 to ``longest``; the first has just 2 tokens."""
     rng = random.Random(seed)
@@ -121,16 +145,12 @@ def tiny_tokenizer(*, bos: bool = False) -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(
         vocab_size=300, special_tokens=[BOS, EOS], initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(_sentences(), trainer=trainer)
+    tokenizer.train_from_iterator(SENTENCES, trainer=trainer)
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
         )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS)
-
-
-def _sentences() -> Iterator[str]:
-    yield from SENTENCES
 
 
 def save_tiny_folder(

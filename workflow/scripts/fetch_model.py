@@ -25,9 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Fetch the model and write its record."""
-    record = fetch_model(
-        a.model, a.source, repo=a.repo, revision=a.revision, path=a.path, checkpoint=a.checkpoint
-    )
+    record = fetch_model(a.model, a.source, repo=a.repo, revision=a.revision, path=a.path, checkpoint=a.checkpoint)
     write_json(a.output, record)
 
 

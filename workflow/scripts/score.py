@@ -33,7 +33,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(a: argparse.Namespace) -> None:
-    """Load the model, run the pass, write the stores."""
+    """Load the model, run the pass, write the stores.
+
+    Raises:
+        ConfigError: a family that reads texts got none.
+
+    """
     static = a.family == "static"
     if not static and not (a.calibration and a.tokens):
         raise ConfigError(f"the {a.family} family reads texts", fix="Give --calibration and --tokens")
@@ -42,7 +47,6 @@ def main(a: argparse.Namespace) -> None:
     texts = [] if static else read_json(a.tokens)["calibration"]
 
     import torch
-
     from critical_weights.model_load import choose_device, choose_dtype, load_model
     from critical_weights.scoring.family import ScoringSettings, score_family
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from .errors import TextError
+from .errors import ConfigError, TextError
 from .files import sha256_file, sha256_json
 from .log import logger
 from .model_source import RESOURCES
@@ -17,7 +17,7 @@ from .model_source import RESOURCES
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-DEFAULT_TEXTS = {"calibration": RESOURCES / "texts" / "calibration.txt", "evaluation": RESOURCES / "texts" / "evaluation.txt"}
+DEFAULT_TEXTS = {use: RESOURCES / "texts" / f"{use}.txt" for use in ("calibration", "evaluation")}
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ def read_texts(path: Path) -> list[str]:
 
     """
     if path.suffix not in (".txt", ".jsonl"):
-        raise TextError(f"text file {path} is of no known kind", got=path.suffix or "no ending", expected=".txt or .jsonl")
+        got = path.suffix or "no ending"
+        raise TextError(f"text file {path} is of no known kind", got=got, expected=".txt or .jsonl")
     try:
-        lines = path.read_bytes().decode("utf-8").split("\n")
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")  # a byte order mark is no part of the first text
     except OSError as error:
         raise TextError(f"text file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -68,6 +69,10 @@ def _json_text(line: str, path: Path, number: int) -> str:
         raise TextError(f"line {number} of {path} is not JSON ({error.msg})") from error
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
         raise TextError(f"line {number} of {path} has no text", expected='an object such as {"text": "..."}')
+    try:
+        value["text"].encode()
+    except UnicodeEncodeError as error:
+        raise TextError(f"line {number} of {path} has half a character (an escaped surrogate)") from error
     return value["text"]
 
 
@@ -88,9 +93,13 @@ def tokenize(
         seed: of the draw.
 
     Raises:
+        ConfigError: ``max_samples`` is below 1 or ``max_length`` below 2.
         TextError: nothing usable is left; or what :func:`read_texts` raises.
 
     """
+    if max_samples < 1 or max_length < 2:
+        got = f"max_samples {max_samples} and max_length {max_length}"
+        raise ConfigError("no text would be left to score", got=got, expected="at least 1 and at least 2")
     path = DEFAULT_TEXTS[use] if source == "default" else Path(source)
     lines = read_texts(path)
     texts = [line for line in lines if line.strip()]
@@ -138,6 +147,7 @@ def calibrate(
     """Make the contents of ``calibration.json`` and ``tokens.json`` of one (phase, model).
 
     Raises:
+        ConfigError: ``max_samples`` or ``max_length`` leaves nothing.
         TextError: a file cannot be used, the two overlap, or an id does not fit the model's vocabulary.
 
     """
@@ -195,7 +205,10 @@ def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, in
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0]
-        raise TextError(f"the tokenizer of model '{record['model']}' cannot be loaded: {first}") from error
+        raise TextError(
+            f"the tokenizer of model '{record['model']}' cannot be loaded: {first}",
+            fix="The model's folder must hold its tokenizer, such as tokenizer.json",
+        ) from error
     return tokenizer, config.vocab_size, getattr(config, "max_position_embeddings", None)
 
 

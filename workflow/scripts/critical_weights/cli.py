@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import CriticalWeightsError
-from .log import logger, start_logging
+from .log import logger, start_logging, stop_logging
 
 EXIT_MISTAKE = 1
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
+_SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def run_stage(
-    stage: str, parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None], argv: list[str] | None = None
+    stage: str,
+    parser: argparse.ArgumentParser,
+    main: Callable[[argparse.Namespace], None],
+    argv: list[str] | None = None,
 ) -> int:
     """Parse the command line, start logging, run ``main`` and turn what goes wrong into one line.
 
@@ -34,25 +41,58 @@ def run_stage(
     parser.add_argument("--log", metavar="FILE", help="also write log lines to this file")
     parser.add_argument("--label", default="", help="what the job works on, shown at the head of each log line")
     arguments = parser.parse_args(argv)
-    start_logging(f"{stage} {arguments.label}".strip(), arguments.log)
-    log = logger("cli")
+    head = f"{stage} {arguments.label}".strip()
     try:
-        main(arguments)
+        start_logging(head, arguments.log)
     except CriticalWeightsError as error:
-        log.error("error: %s", error)
+        print(f"[{head}] error: {error}", file=sys.stderr)
         return EXIT_MISTAKE
-    except KeyboardInterrupt:
-        log.error("interrupted; nothing half-written was left")
-        return EXIT_INTERRUPTED
-    except MemoryError:
-        log.error("error: out of memory. Close other programs, or use fewer or shorter texts (max_samples, max_length)")
-        return EXIT_MISTAKE
-    except Exception as error:  # noqa: BLE001 (the last line of defence: a user never meets a traceback)
-        where = _keep_traceback(arguments.log)
-        text = " ".join(str(error).split())[:300]
-        log.error("internal error: %s: %s. This is a bug: please report it with %s", type(error).__name__, text, where)
-        return EXIT_BUG
+    try:
+        with _terminated_like_interrupted():
+            main(arguments)
+    except (Exception, KeyboardInterrupt) as error:
+        status, line = _explain(error, arguments.log)
+        logger("cli").error("%s", line)
+        return status
+    finally:
+        stop_logging()
     return 0
+
+
+def _explain(error: BaseException, log_file: str | None) -> tuple[int, str]:
+    """Return the exit status and the line for what went wrong; a bug's traceback goes to the log file."""
+    if isinstance(error, CriticalWeightsError):
+        return EXIT_MISTAKE, f"error: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED, "interrupted; nothing half-written was left"
+    if _is_out_of_memory(error):
+        fix = "Close other programs, or use fewer or shorter texts (max_samples, max_length)"
+        return EXIT_MISTAKE, f"error: out of memory. {fix}."
+    if isinstance(error, OSError) and error.errno in _SURROUNDINGS:
+        return EXIT_MISTAKE, f"error: {error.strerror}: {error.filename or 'a file that was being written'}."
+    where = _keep_traceback(log_file)
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return EXIT_BUG, f"internal error: {text}. This is a bug: please report it with {where}"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # By name and words, because torch is not imported here.
+    torch_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or torch_cpu
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Turn SIGTERM, which schedulers send, into KeyboardInterrupt, so that half-written files are removed."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _keep_traceback(log_file: str | None) -> str:
@@ -61,8 +101,3 @@ def _keep_traceback(log_file: str | None) -> str:
     with Path(log_file).open("a", encoding="utf-8") as file:
         traceback.print_exc(file=file)
     return f"the log {log_file}"
-
-
-def exit_with(status: int) -> None:
-    """End the process with a status; the scripts' last line."""
-    sys.exit(status)

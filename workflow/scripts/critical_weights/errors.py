@@ -68,13 +68,13 @@ def near_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     return difflib.get_close_matches(str(name), [str(k) for k in known], n=n, cutoff=0.5)
 
 
-def unknown(kind: str, name: object, known: Iterable[str], error: type[CriticalWeightsError] = ConfigError):
+def unknown(
+    kind: str, name: object, known: Iterable[str], error: type[CriticalWeightsError] = ConfigError
+) -> CriticalWeightsError:
     """Build the error for an unknown name: the kind, the name, near names and all known ones.
 
     Returns the error, for the caller to raise, so that the traceback starts where the name was used.
     """
     known = sorted(str(k) for k in known)
     shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-    return error(
-        f"unknown {kind} '{name}'", near=near_names(str(name), known), fix=f"Known: {shown or 'none'}"
-    )
+    return error(f"unknown {kind} '{name}'", near=near_names(str(name), known), fix=f"Known: {shown or 'none'}")

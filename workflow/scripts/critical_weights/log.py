@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from .errors import CriticalWeightsError
+
 T = TypeVar("T")
 
 PROGRESS_SECONDS = 4.0
@@ -23,17 +25,34 @@ def start_logging(stage: str, log_file: str | None = None) -> None:
     """Send log lines to standard error and, where a file is named, to that file too.
 
     ``stage`` stands at the head of each line, so that lines of parallel jobs can be told apart.
+
+    Raises:
+        CriticalWeightsError: the file cannot be written.
+
     """
     root = logging.getLogger("critical_weights")
-    root.handlers.clear()
+    stop_logging()
     root.setLevel(logging.INFO)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file:
-        Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
+        try:
+            Path(log_file).parent.mkdir(parents=True, exist_ok=True)
+            Path(log_file).write_text("")
+        except OSError as error:
+            raise CriticalWeightsError(f"cannot write the log {log_file}: {error.strerror}") from error
+        # Appending, because a traceback is written to the same file past this handler.
+        handlers.append(logging.FileHandler(log_file, mode="a", encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"[{stage}] %(message)s"))
         root.addHandler(handler)
+
+
+def stop_logging() -> None:
+    """Take off and close the handlers that :func:`start_logging` added."""
+    root = logging.getLogger("critical_weights")
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
 
 
 def choice(what: str, value: object, reason: str, log: logging.Logger | None = None) -> None:

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from .errors import ModelError
 from .files import sha256_file, sha256_json
 from .log import logger
 from .model_source import check_folder
+
+STORED_IN_OUT = ("Llama4TextExperts",)
+"""Classes of fused experts that store (expert, in, out) and do not say so by transformers' ``is_transposed``."""
 
 
 def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[str, Any]:
@@ -34,8 +39,7 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
     folder = Path(record["path"])
     files = check_folder(folder)
     config = read_config(folder)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    model = build_empty(config, folder.name)
     tensors = describe_tensors(model, include_1d=include_1d)
     hashes = [
         {"name": f.name, "bytes": f.stat().st_size, "sha256": sha256_file(f)} for f in [folder / "config.json", *files]
@@ -52,7 +56,7 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
         "checkpoint": record["checkpoint"],
         "architecture": type(model).__name__,
         "model_type": config.model_type,
-        "checkpoint_dtype": str(config.dtype or "float32").removeprefix("torch."),
+        "checkpoint_dtype": str(config.dtype).removeprefix("torch.") if config.dtype else stored_dtype(files),
         **_sizes(config),
         "n_tensors": len(tensors),
         "n_weights": sum(t["numel"] for t in tensors),
@@ -76,14 +80,56 @@ def read_config(folder: Path) -> PreTrainedConfig:
     """
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"the config of {folder.name} cannot be used: {first}") from error
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
+        raise ModelError(f"the config of {folder.name} cannot be used: {_first_lines(error)}") from error
     if getattr(config, "quantization_config", None):
         raise ModelError(
             f"{folder.name} is a quantised checkpoint", fix="Scores need full weights: use the original checkpoint"
         )
     return config
+
+
+def build_empty(config: PreTrainedConfig, name: str) -> PreTrainedModel:
+    """Build a model on the meta device: names, shapes and ties without a weight.
+
+    Args:
+        config: the model's.
+        name: what messages call the model.
+
+    Raises:
+        ModelError: the architecture is no causal language model, or the config's sizes do not fit each other.
+
+    """
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise ModelError(f"{name} is no causal language model that can be built: {_first_lines(error)}") from error
+
+
+def _first_lines(error: Exception) -> str:
+    # transformers lists every class that it knows below the first line; a validation error needs its second one.
+    return " ".join(str(error).strip().splitlines()[:2])[:300]
+
+
+def stored_dtype(files: list[Path]) -> str:
+    """Return the dtype of the first floating tensor in safetensors files, for a config that names none.
+
+    Raises:
+        ModelError: a file is damaged.
+
+    """
+    names = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                stored = [tensors.get_slice(name).get_dtype() for name in tensors.keys()]  # noqa: SIM118 (no dict)
+        except SafetensorError as error:
+            raise ModelError(f"{file.name} is cut short or damaged ({error})", fix="Fetch or copy it again") from error
+        for dtype in stored:
+            if dtype in names:
+                return names[dtype]
+    return "float32"
 
 
 def _sizes(config: PreTrainedConfig) -> dict[str, int | None]:
@@ -145,7 +191,7 @@ def describe_tensors(model: nn.Module, *, include_1d: bool = False) -> list[dict
                 "kind": kind,
                 "axes": list(axes),
                 "tied_to": [other for other in names[id(parameter)] if other != name],
-                "analysed": parameter.dim() >= 2 or include_1d,
+                "analysed": parameter.dim() >= (1 if include_1d else 2),
             }
         )
     return entries
@@ -169,11 +215,14 @@ def _kind(module: nn.Module, attribute: str, parameter: nn.Parameter) -> tuple[s
 
     A row is an output and a column an input; of an embedding (and so of a tied head) a row is a token.
     """
-    if parameter.dim() == 1:
-        return ("bias" if attribute == "bias" else "norm"), ("row",)
-    if parameter.dim() == 3:
-        transposed = getattr(module, "is_transposed", False)
+    bias, owner = attribute.endswith("bias"), type(module).__name__
+    if "Experts" in owner and parameter.dim() == 3:
+        transposed = getattr(module, "is_transposed", owner in STORED_IN_OUT)
         return "experts", ("expert", "col", "row") if transposed else ("expert", "row", "col")
+    if "Experts" in owner and parameter.dim() == 2 and bias:
+        return "bias", ("expert", "row")
+    if parameter.dim() == 1:
+        return ("bias" if bias else "norm" if attribute == "weight" else "other"), ("row",)
     if isinstance(module, Conv1D):
         return "conv1d", ("col", "row")
     if isinstance(module, nn.Embedding):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -40,9 +42,11 @@ def choose_device(setting: str) -> torch.device:
     """Return the device: the setting, or CUDA where there is one for ``auto``.
 
     Raises:
-        ModelError: CUDA is asked for and there is none.
+        ModelError: the name is unknown, or CUDA is asked for and there is none.
 
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", setting):
+        raise unknown("device", setting, ["auto", "cpu", "cuda"], ModelError)
     available = torch.cuda.is_available()
     if setting == "auto":
         reason = "a CUDA device is there" if available else "no CUDA device is there"
@@ -62,7 +66,8 @@ def load_model(record: dict[str, Any], dtype: torch.dtype, device: torch.device)
         device: where the weights go.
 
     Raises:
-        ModelError: a tensor is missing from the files or has another shape than the config says.
+        ModelError: a file is cut short or missing, or a tensor is missing from the files or has another shape than
+            the config says.
 
     """
     transformers_logging.disable_progress_bar()
@@ -76,13 +81,19 @@ def load_model(record: dict[str, Any], dtype: torch.dtype, device: torch.device)
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are reported here, by name
         )
+    except SafetensorError as error:
+        raise ModelError(
+            f"a safetensors file of model '{record['model']}' is cut short or damaged ({error})",
+            fix="Fetch or copy it again",
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"model '{record['model']}' cannot be loaded: {first}") from error
     for what in ("missing_keys", "mismatched_keys"):
-        if wrong := sorted(map(str, info.get(what) or ())):
-            word = "lack" if what == "missing_keys" else "have another shape for"
+        if wrong := sorted(key if isinstance(key, str) else key[0] for key in info.get(what) or ()):
+            word = "lack" if what == "missing_keys" else "have another shape than config.json says for"
             raise ModelError(f"the files of model '{record['model']}' {word} {len(wrong)} tensors, first {wrong[0]}")
     if extra := sorted(info.get("unexpected_keys") or ()):
         logger(__name__).info("%d tensors in the files are not part of the model, first %s", len(extra), extra[0])

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelError, unknown
+from .files import read_json
 from .log import logger
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 BUNDLED = RESOURCES / "bundled_model"
-HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "tokenizer.model", "vocab.txt", "merges.txt")
+HUB_FILES = ("model*.safetensors", "*.json", "tokenizer.model", "vocab.txt", "merges.txt")
 SOURCES = ("bundled", "local", "hub")
 
 
@@ -37,7 +38,7 @@ def fetch_model(
         The record kept in ``resources/models/{model}.json``; its ``path`` never leaves this machine.
 
     Raises:
-        ModelError: the folder, repository or checkpoint cannot be had, or holds no safetensors.
+        ModelError: the source is unknown; the folder, repository or checkpoint cannot be had, or holds no safetensors.
 
     """
     commit = None
@@ -67,21 +68,29 @@ def fetch_model(
 
 
 def check_folder(folder: Path) -> list[Path]:
-    """Return a model folder's safetensors files, sorted by name.
+    """Return the safetensors files that transformers reads from a model folder, sorted by name.
 
     Raises:
-        ModelError: it is no folder, or has no ``config.json`` or no safetensors.
+        ModelError: it is no folder, or has no ``config.json`` or no safetensors, or lacks one of several.
 
     """
     if not folder.is_dir():
         raise ModelError(f"there is no model folder {folder}", fix="Give the folder that holds config.json")
     if not (folder / "config.json").is_file():
         raise ModelError(f"model folder {folder} has no config.json")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if not index.is_file():
         pickles = [p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
         found = f", only {', '.join(sorted(pickles)[:3])} (pickles are never read)" if pickles else ""
-        raise ModelError(f"model folder {folder} has no .safetensors file{found}", fix="Save the model as safetensors")
+        raise ModelError(f"model folder {folder} has no model.safetensors{found}", fix="Save the model as safetensors")
+    files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    if missing := [file.name for file in files if not file.is_file()]:
+        raise ModelError(
+            f"model folder {folder} lacks {len(missing)} of {len(files)} files, first {missing[0]}",
+            fix="Copy or fetch the model again",
+        )
     return files
 
 

@@ -71,7 +71,7 @@ def parse_experiment(path: str, phases: Iterable[str], models: Iterable[str]) ->
         raise unknown("phase", phase, phases)
     if model not in models:
         raise unknown("model", model, models)
-    match = re.fullmatch(r"([^_]*)_([^_]*)_k([^_]*)", run)
+    match = re.fullmatch(r"(.*)_([^_]*)_k([^_]*)", run)
     if not match:
         raise ConfigError(
             f"'{run}' is no run name", expected="{metric}_{mode}_k{k}", fix="For example gradsq_perlayer_k100"

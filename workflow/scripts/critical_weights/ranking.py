@@ -11,7 +11,7 @@ import pandas as pd
 
 from .addresses import address_columns, has_token_rows, tokens_of_rows
 from .analysed import OUTSIDE, analysed_tensors, place
-from .errors import RankingError, unknown
+from .errors import RankingError, near_names
 from .log import logger
 from .names import MODES
 from .score_store import ScoreStore
@@ -43,24 +43,24 @@ def rank(store: ScoreStore, facts: dict[str, Any], vocabulary: Sequence[str], mo
 
     """
     if mode not in MODES:
-        raise unknown("mode", mode, MODES, RankingError)
+        raise RankingError(f"unknown mode '{mode}'", near=near_names(mode, MODES), expected=" or ".join(MODES))
     tensors = analysed_tensors(store, facts)
     groups: dict[str, list[Entries]] = {}
-    unanswered: list[dict[str, Any]] = []
+    beyond: list[dict[str, Any]] = []
     for tensor in tensors:
-        entries = top_of_tensor(store, tensor["name"], k)
+        entries = top_of_tensor(store, tensor, k)
         if entries is None:
-            unanswered.append(tensor)
-        else:
-            group = groups.setdefault({"perlayer": tensor["name"], "perblock": place(tensor["layer"])}.get(mode, "all"), [])
-            group.append(entries)
-            if sum(map(len, group)) > 8 * k:  # what cannot be among the first k need not be carried along
-                group[:] = [join(group).best(k)]
-    if unanswered:
-        raise _beyond_candidates(store, unanswered, k)
-    chosen = [join(group).best(k) for group in groups.values()]
-    _log_choice(mode, k, dict(zip(groups, map(len, chosen), strict=True)))
-    selected = join(chosen)
+            beyond.append(tensor)
+            continue
+        group = groups.setdefault(_group(mode, tensor), [])
+        group.append(entries)
+        if sum(map(len, group)) > 8 * k:  # what cannot be among the first k need not be carried along
+            group[:] = [join(group).best(k)]
+    if beyond:
+        raise RankingError(_beyond_candidates(store, beyond, k))
+    chosen = {name: join(group).best(k) for name, group in groups.items()}
+    _log_choice(mode, k, {name: len(entries) for name, entries in chosen.items()})
+    selected = join(list(chosen.values()))
     frame = _table(selected.best(len(selected)), tensors, facts, vocabulary)
     _log_gaps(frame, k)
     return frame
@@ -86,6 +86,13 @@ def read_ranking(path: str | Path) -> pd.DataFrame:
         raise RankingError(f"{path} is damaged: its ranks are not 1 to {len(frame)} by score descending",
                            fix="Delete it; the next run makes it again")  # fmt: skip
     return frame
+
+
+def _group(mode: str, tensor: dict[str, Any]) -> str:
+    """Return the group of tensors in which a tensor's weights compete for the first k places."""
+    if mode == "perlayer":
+        return tensor["name"]
+    return place(tensor["layer"]) if mode == "perblock" else "all"
 
 
 def _table(
@@ -114,14 +121,14 @@ def _table(
     return frame.astype({c.name: c.dtype for c in TOP_WEIGHTS.columns})[[c.name for c in TOP_WEIGHTS.columns]]
 
 
-def _beyond_candidates(store: ScoreStore, tensors: list[dict[str, Any]], k: int) -> RankingError:
+def _beyond_candidates(store: ScoreStore, tensors: list[dict[str, Any]], k: int) -> str:
     first = tensors[0]["name"]
-    needed = max(min(k, tensor["numel"]) for tensor in tensors)
+    others = f" (and of {len(tensors) - 1} more tensors)" if len(tensors) > 1 else ""
     kept = len(store.candidates(first)["top_index"])
-    return RankingError(
-        f"k = {k} reaches beyond the {kept} candidates kept of {first} (and {len(tensors) - 1} more tensors), "
-        f"and {store.path.name} holds no dense scores of them",
-        fix=f"Set scoring: candidates: {needed} (or dense: true), or choose k up to {kept}",
+    needed = max(min(k, tensor["numel"]) for tensor in tensors)
+    return (
+        f"k = {k} reaches beyond the {kept} candidates kept of {first}{others}, and {store.path.name} holds no dense "
+        f"scores of them. Set scoring: candidates: {needed} (or dense: true), or choose k up to {kept}"
     )
 
 

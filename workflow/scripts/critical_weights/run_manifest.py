@@ -8,12 +8,24 @@ from typing import Any
 
 from .errors import TableError
 from .files import read_json, sha256_file, write_json
-from .names import Experiment
+from .names import Experiment, parse_experiment
 from .provenance import git_state, hardware, package_versions
 from .run_times import PASSES, interval, rates, read_benchmark, read_timing, scoring_rates
 
 NAME = "experiment_manifest.json"
+MODEL_KEYS = ("model", "source", "repo", "revision", "checkpoint", "architecture", "sha256")
 REQUIRED = ("config.json", "sensitivity_stats.json", "top_weights.csv")
+
+
+def experiment_of(path: str) -> Experiment:
+    """Read an experiment from its path where no config is at hand to check phase and model against.
+
+    Raises:
+        ConfigError: metric, mode or k is wrong, or it is no path of an experiment.
+
+    """
+    parts = path.strip("/").removeprefix("results/").split("/")
+    return parse_experiment(path, parts[:1], parts[1:2])
 
 
 def run_files(run: Path) -> list[Path]:
@@ -53,7 +65,7 @@ def write_run_manifest(
         if not (run / name).is_file():
             raise TableError(f"experiment {experiment.path} has no {name}", fix="Run the stage that makes it")
     model, texts = read_json(facts), read_json(calibration)
-    config, stats = read_json(run / "config.json"), read_json(run / "sensitivity_stats.json")
+    config, stats = read_json(run / "config.json"), read_stats(run / "sensitivity_stats.json")
     store = stats["store"]
     check_same_origin(experiment.path, store, model, texts)
     record = read_timing(Path(timing) if timing else None)
@@ -67,7 +79,7 @@ def write_run_manifest(
     write_json(output, {
         "experiment": experiment.path,
         "complete": True,
-        "model": {k: model.get(k) for k in ("model", "source", "repo", "revision", "checkpoint", "architecture", "sha256")},
+        "model": {key: model.get(key) for key in MODEL_KEYS},
         "calibration": {"sha256": texts["sha256"], "tokenizer_sha256": texts.get("tokenizer_sha256"),
                         "texts": texts["calibration"], "evaluation": texts["evaluation"]},
         "config": config,
@@ -95,6 +107,20 @@ def _stage(name: str, path: Path, model: Mapping[str, Any], record: Mapping[str,
     return stage | rates(
         stage["seconds"], {"weights": analysed["n_weights"], "tensors": analysed["n_tensors"], "blocks": blocks}
     )
+
+
+def read_stats(path: Path) -> dict[str, Any]:
+    """Read an experiment's ``sensitivity_stats.json``.
+
+    Raises:
+        TableError: a part of it is missing.
+
+    """
+    stats = read_json(path)
+    for key in ("overall", "selection", "tensors", "quantiles", "store"):
+        if key not in stats:
+            raise TableError(f"{path} has no key '{key}'", fix="Delete it; the next run makes it again")
+    return stats
 
 
 def check_same_origin(

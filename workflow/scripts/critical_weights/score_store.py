@@ -7,11 +7,12 @@ request: every score. A store is complete or it is not there; a reader says what
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -30,7 +31,11 @@ ROOT_ATTRIBUTES = (
 _JSON_ATTRIBUTES = ("versions", "checks", "skipped")
 CANDIDATE_FIELDS = ("top_score", "top_index", "top_weight", "top_gradient", "top_signed", "top_stderr")
 LINE_FIELDS = ("row_sum", "row_max", "col_sum", "col_max", "row_gw", "col_gw")
+T = TypeVar("T")
+
 _CHUNK = 1 << 18
+_SPARE_BYTES = 16 << 20
+_REDO = "Delete it; the next run scores again"
 
 
 @dataclass
@@ -68,7 +73,13 @@ class StoreWriter:
         self._file = file
 
     def add(self, tensor: TensorScores) -> None:
-        """Write one tensor's group."""
+        """Write one tensor's group.
+
+        Raises:
+            StoreError: the disk has no space for it.
+
+        """
+        self._check_space(tensor)
         group = self._file.create_group(f"tensors/{tensor.name}")
         group.attrs["position"] = tensor.position
         for key, value in tensor.attributes.items():
@@ -90,18 +101,32 @@ class StoreWriter:
         if set(attributes) != wanted:
             raise ValueError(f"store attributes differ from the schema: {sorted(set(attributes) ^ wanted)}")
         for key, value in attributes.items():
-            self._file.attrs[key] = json.dumps(value, sort_keys=True) if key in _JSON_ATTRIBUTES else _to_attribute(value)
+            plain = json.dumps(value, sort_keys=True) if key in _JSON_ATTRIBUTES else _to_attribute(value)
+            self._file.attrs[key] = plain
         self._file.attrs["schema_version"] = SCHEMA_VERSION
         self._file.attrs["complete"] = True
+
+    def _check_space(self, tensor: TensorScores) -> None:
+        # Asked beforehand, because HDF5 ends the whole process when a full disk keeps it from closing a file.
+        arrays = [tensor.histogram, *tensor.candidates.values(), *tensor.lines.values()]
+        needed = sum(a.nbytes for a in arrays) + (0 if tensor.scores is None else 4 * tensor.scores.size)
+        folder = Path(self._file.filename).parent
+        free = shutil.disk_usage(folder).free
+        if free < needed + _SPARE_BYTES:
+            raise StoreError(
+                f"no space left in {folder} for the scores of {tensor.name}",
+                got=f"{free / 1e6:.0f} MB free",
+                expected=f"{(needed + _SPARE_BYTES) / 1e6:.0f} MB",
+                fix="Free some space, or keep fewer dense scores (scoring: dense: false)",
+            )
 
 
 @contextmanager
 def create_store(path: str | Path) -> Iterator[StoreWriter]:
     """Open a new store under another name; it is moved to ``path`` when the block ends well."""
-    with written_whole(path) as part:
-        with h5py.File(part, "w") as file:
-            file["histogram_edges"] = histogram_edges()
-            yield StoreWriter(file)
+    with written_whole(path) as part, h5py.File(part, "w") as file:
+        file["histogram_edges"] = histogram_edges()
+        yield StoreWriter(file)
 
 
 class ScoreStore:
@@ -111,6 +136,7 @@ class ScoreStore:
         path: the file.
         attributes: the root attributes, JSON ones decoded; ``corpus_loss`` is None where there is none.
         names: the tensors in the model's order.
+        edges: the histogram's edges.
 
     """
 
@@ -123,44 +149,46 @@ class ScoreStore:
         }
         groups = file["tensors"]
         self.names: list[str] = sorted(groups, key=lambda name: int(groups[name].attrs["position"]))
-
-    @property
-    def edges(self) -> NDArray[np.float64]:
-        """The histogram's edges."""
-        return self._file["histogram_edges"][:]
+        self.edges: NDArray[np.float64] = file["histogram_edges"][:]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._file["tensors"]
+        return name in self.names
 
     def tensor_attributes(self, name: str) -> dict[str, Any]:
-        """Return one tensor's attributes; ``shape`` a tuple, ``axes`` a tuple of words, ``layer`` an int or None."""
-        attributes = {key: _from_attribute(value) for key, value in self._group(name).attrs.items()}
-        return attributes | {"shape": tuple(attributes["shape"]), "axes": tuple(attributes["axes"].split(","))}
+        """Return one tensor's attributes; ``shape``, ``axes`` and ``tied_to`` tuples, ``layer`` an int or None."""
+
+        def read(group: h5py.Group) -> dict[str, Any]:
+            attributes = {key: _from_attribute(value) for key, value in group.attrs.items()}
+            words = {key: tuple(attributes[key].split(",")) if attributes[key] else () for key in ("axes", "tied_to")}
+            return attributes | words
+
+        return self._read(name, read)
 
     def histogram(self, name: str) -> NDArray[np.int64]:
         """Return one tensor's counts over :attr:`edges` (zeros are in its attribute ``zeros``)."""
-        return self._group(name)["histogram"][:]
+        return self._read(name, lambda group: group["histogram"][:])
 
     def candidates(self, name: str) -> dict[str, NDArray[Any]]:
         """Return one tensor's candidates, best first; see :class:`TensorScores`."""
-        group = self._group(name)
-        return {key: group[key][:] for key in CANDIDATE_FIELDS if key in group}
+        return self._read(name, lambda group: {key: group[key][:] for key in CANDIDATE_FIELDS if key in group})
 
     def lines(self, name: str) -> dict[str, NDArray[np.float32]]:
         """Return one tensor's row and column figures; empty for 1-D tensors."""
-        group = self._group(name)
-        return {key: group[key][:] for key in LINE_FIELDS if key in group}
+        return self._read(name, lambda group: {key: group[key][:] for key in LINE_FIELDS if key in group})
 
     def has_dense(self, name: str) -> bool:
         """Whether every score of this tensor is kept."""
-        return "scores" in self._group(name)
+        return self._read(name, lambda group: "scores" in group)
 
     def dense(self, name: str) -> NDArray[np.float32]:
         """Return every score of one tensor, in its shape."""
-        return self._group(name)["scores"][...]
+        return self._read(name, lambda group: group["scores"][...])
 
-    def _group(self, name: str) -> h5py.Group:
-        return self._file["tensors"][name]
+    def _read(self, name: str, read: Callable[[h5py.Group], T]) -> T:
+        if name not in self.names:
+            raise KeyError(name)
+        with _told_as_damage(self.path):
+            return read(self._file["tensors"][name])
 
 
 @contextmanager
@@ -177,38 +205,42 @@ def open_store(path: str | Path, expected: Mapping[str, Any] | None = None) -> I
 
     """
     path = Path(path)
-    redo = "Delete it; the next run scores again"
     if not path.exists():
         raise StoreError(f"there is no score store {path}", fix="Run the scoring stage")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise StoreError(f"score store {path} cannot be read: it is cut short, damaged or no HDF5 file", fix=redo) from error
+        what = f"score store {path} cannot be read: it is cut short, damaged or no HDF5 file ({error})"
+        raise StoreError(what, fix=_REDO) from error
     with file:
-        if "tensors" not in file or not file.attrs.get("complete", False):
-            raise StoreError(f"score store {path} is not complete", fix=redo)
-        if file.attrs["schema_version"] != SCHEMA_VERSION:
-            raise StoreError(f"score store {path} has another schema",
-                             got=file.attrs["schema_version"], expected=SCHEMA_VERSION, fix=redo)  # fmt: skip
-        try:
+        with _told_as_damage(path):
+            if "tensors" not in file or not file.attrs.get("complete", False):
+                raise StoreError(f"score store {path} is not complete", fix=_REDO)
+            if file.attrs["schema_version"] != SCHEMA_VERSION:
+                raise StoreError(f"score store {path} has another schema",
+                                 got=file.attrs["schema_version"], expected=SCHEMA_VERSION, fix=_REDO)  # fmt: skip
             store = ScoreStore(path, file)
-        except (KeyError, ValueError, OSError) as error:
-            raise StoreError(f"score store {path} is damaged ({error})", fix=redo) from error
         for key, value in (expected or {}).items():
             if store.attributes.get(key) != value:
                 raise StoreError(f"score store {path} was made with another {key}",
-                                 got=store.attributes.get(key), expected=value, fix=redo)  # fmt: skip
-        try:
-            yield store
-        except OSError as error:
-            raise StoreError(f"score store {path} is damaged ({error})", fix=redo) from error
+                                 got=store.attributes.get(key), expected=value, fix=_REDO)  # fmt: skip
+        yield store
+
+
+@contextmanager
+def _told_as_damage(path: Path) -> Iterator[None]:
+    # Only around reads of the store itself: an error of what a reader does with it must not be blamed on the store.
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise StoreError(f"score store {path} is damaged ({error})", fix=_REDO) from error
 
 
 def _to_attribute(value: Any) -> Any:
     # HDF5 has no None; an empty attribute stands for it. Words of a tuple are joined, so that any HDF5 tool shows them.
     if value is None:
         return h5py.Empty("f8")
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         return ",".join(value) if value and isinstance(value[0], str) else np.asarray(value, dtype=np.int64)
     return value
 

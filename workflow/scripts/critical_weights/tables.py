@@ -77,8 +77,10 @@ CONCENTRATION = Table(
         Column("metric", "str", "full name of the metric"),
         Column("scope", "str", "all, component or layer"),
         Column("name", "str", "the component or layer; 'all' for all; 'outside' for weights outside the blocks"),
-        Column("quantity", "str", "gini, top_share, lorenz, effective_number, max_over_mean, score_share, weight_share"),
-        Column("at", "float64", "fraction of the weights, for top_share and lorenz", "fraction of weights", optional=True),
+        Column(
+            "quantity", "str", "gini, top_share, lorenz, effective_number, max_over_mean, score_share, weight_share"
+        ),
+        Column("at", "float64", "fraction, for top_share and lorenz", "fraction of weights", optional=True),
         Column("value", "float64", "the figure"),
         Column("low", "float64", "lower bound, where a histogram stands in for the scores; else the value"),
         Column("high", "float64", "upper bound, likewise"),
@@ -98,7 +100,7 @@ def write_table(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
         TableError: the columns are not the schema's.
 
     """
-    _check_columns(list(frame.columns), table, str(path), exact=True)
+    _check_columns(list(frame.columns), table, str(path))
     frame = frame.astype({c.name: c.dtype for c in table.columns})
     # Python before 3.13 leaves a bare carriage return (in a token) unquoted, and readers take it for a line's end.
     texts = [c.name for c in table.columns if c.dtype == "str"]
@@ -124,7 +126,9 @@ def read_table(path: str | Path, table: Table) -> pd.DataFrame:
         raise TableError(f"there is no {path}", fix="Run the stage that makes it") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise TableError(f"{path} cannot be read as a table: {str(error).strip()}") from error
-    _check_columns(list(frame.columns), table, str(path), exact=True)
+    _check_columns(list(frame.columns), table, str(path))
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first field of a longer row for its name
+        raise TableError(f"{path} has rows with more fields than its {len(frame.columns)} columns")
     for column in table.columns:
         try:
             frame[column.name] = _parse(frame[column.name], column)
@@ -146,14 +150,16 @@ def _parse(values: pd.Series, column: Column) -> pd.Series:
     empty = values == ""
     if empty.any() and not column.optional:
         raise ValueError(f"row {int(empty.to_numpy().argmax()) + 2} is empty")
-    return pd.to_numeric(values.mask(empty)).astype(column.dtype)
+    numbers = pd.to_numeric(values.mask(empty))
+    if column.dtype == "int64":
+        numbers = numbers.astype("Int64")  # refuses a fraction, which numpy would cut off
+    return numbers.astype(column.dtype)
 
 
-def _check_columns(got: list[str], table: Table, path: str, *, exact: bool) -> None:
+def _check_columns(got: list[str], table: Table, path: str) -> None:
     expected = [c.name for c in table.columns]
     for name in expected:
         if name not in got:
             raise TableError(f"{path} has no column '{name}'", near=near_names(name, got), expected=", ".join(expected))
-    extra = [name for name in got if name not in expected]
-    if exact and (extra or got != expected):
+    if got != expected:
         raise TableError(f"{path} has other columns or another order", got=", ".join(got), expected=", ".join(expected))

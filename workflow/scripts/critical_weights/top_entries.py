@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class Entries:
     """Scored weights, one an element of arrays of equal length.
 
     Attributes:
-        tensor: place of the weight's tensor in the model's order (int64).
+        tensor: ``position`` of the weight's tensor in the model's order (int64).
         index: flat index in storage order (int64).
         score: float32.
         weight: the weight's value, NaN where the store does not keep it.
@@ -51,10 +52,15 @@ def join(parts: Sequence[Entries]) -> Entries:
     return Entries(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Entries)))
 
 
-def top_of_tensor(store: ScoreStore, name: str, count: int) -> Entries | None:
+def top_of_tensor(store: ScoreStore, tensor: dict[str, Any], count: int) -> Entries | None:
     """Return the first ``count`` weights of a tensor (all of a smaller one), ties by flat index; exact.
 
     The values of weights and gradients are kept with the candidates only; beyond them they are NaN.
+
+    Args:
+        store: scores of one metric.
+        tensor: the tensor's facts (``name, position, numel``).
+        count: weights wanted.
 
     Returns:
         The weights in ranking order, or None where neither candidates nor dense scores reach so far.
@@ -63,8 +69,7 @@ def top_of_tensor(store: ScoreStore, name: str, count: int) -> Entries | None:
         StoreError: the dense scores contradict the histogram or the candidates.
 
     """
-    attributes = store.tensor_attributes(name)
-    count = min(count, attributes["numel"])
+    name, count = tensor["name"], min(count, tensor["numel"])
     kept = store.candidates(name)
     known = min(count, len(kept["top_index"]))
     index, score = kept["top_index"][:count], kept["top_score"][:count]
@@ -82,7 +87,7 @@ def top_of_tensor(store: ScoreStore, name: str, count: int) -> Entries | None:
     values = {field: np.full(count, np.nan, np.float32) for field in ("top_weight", "top_gradient")}
     for field in values.keys() & kept.keys():
         values[field][:known] = kept[field][:known]
-    position = np.full(count, attributes["position"], np.int64)
+    position = np.full(count, tensor["position"], np.int64)
     return Entries(position, index.astype(np.int64), score, values["top_weight"], values["top_gradient"])
 
 

@@ -7,8 +7,10 @@ without importing matplotlib.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ..errors import unknown
 from ..tables import CONCENTRATION, OVERLAP, Table, read_table
@@ -23,7 +25,9 @@ DPI = 150
 """Dots an inch of a PNG, unless told otherwise."""
 
 
-def plot_run(figure: str, stats: str | Path, output: str | Path, title: str | None = None, dpi: int = DPI) -> list[Path]:
+def plot_run(
+    figure: str, stats: str | Path, output: str | Path, title: str | None = None, dpi: int = DPI
+) -> list[Path]:
     """Draw one figure of an experiment.
 
     Args:
@@ -40,13 +44,12 @@ def plot_run(figure: str, stats: str | Path, output: str | Path, title: str | No
         ConfigError: the figure is unknown, or ``output`` is no PNG.
 
     """
-    if figure not in RUN_FIGURES:
-        raise unknown("figure", figure, RUN_FIGURES)
+    build = _build(figure, RUN_FIGURES)
     from .save import check_output, save
     from .stats_file import read_stats
 
     output = check_output(output)
-    return save(import_module(f".{figure}", __name__).build(read_stats(stats), title), output, dpi)
+    return save(build(read_stats(stats), title), output, dpi)
 
 
 def plot_analysis(
@@ -68,10 +71,14 @@ def plot_analysis(
         ConfigError: the figure is unknown, or ``output`` is no PNG.
 
     """
-    if figure not in ANALYSIS_FIGURES:
-        raise unknown("figure", figure, ANALYSIS_FIGURES)
+    build = _build(figure, ANALYSIS_FIGURES)
     from .save import check_output, save
 
     output = check_output(output)
-    frame = read_table(table, ANALYSIS_FIGURES[figure])
-    return save(import_module(f".{figure}", __name__).build(frame, title), output, dpi)
+    return save(build(read_table(table, ANALYSIS_FIGURES[figure]), title), output, dpi)
+
+
+def _build(figure: str, known: Collection[str]) -> Callable[..., Any]:
+    if figure not in known:
+        raise unknown("figure", figure, known)
+    return import_module(f".{figure}", __name__).build

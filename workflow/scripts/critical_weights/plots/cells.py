@@ -41,7 +41,11 @@ def cells(stats: Mapping[str, Any]) -> pd.DataFrame:
     tensors["panel"] = tensors["layer"].isna().map({True: "outside", False: "blocks"})
     order = {name: i for i, name in enumerate(tensors["component"].unique())}
     rows = tensors.groupby(["panel", "layer", "component"], dropna=False, as_index=False, sort=False).agg(
-        tensors=("tensors", "sum"), weights=("weights", "sum"), sum=("sum", "sum"), max=("max", "max"), selected=("selected", "sum")
+        tensors=("tensors", "sum"),
+        weights=("weights", "sum"),
+        sum=("sum", "sum"),
+        max=("max", "max"),
+        selected=("selected", "sum"),
     )
     rows["mean"] = rows["sum"] / rows["weights"]
     rows["order"] = rows["component"].map(order)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from .cells import cells, panel
 from .save import Drawn
 from .stats_file import population
-from .style import MUTED, line_styles, new_axes, new_figure, short, styled, unit_label, words
+from .style import MUTED, line_styles, new_axes, new_figure, styled, words
+from .wording import short, unit_label
 
 _ZERO_MARK = "all scores are 0"
+_MOST_BLOCK_LABELS = 16
 
 
 def layer_table(stats: Mapping[str, Any]) -> pd.DataFrame:
@@ -33,15 +35,18 @@ def draw_blocks(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax:
 
     """
     ax = ax if ax is not None else new_axes()
+    stacked: Counter[float] = Counter()
     for component, line in rows.groupby("component", sort=False):
         x, y = line["layer"].to_numpy(dtype=float), line["mean"].to_numpy(dtype=float)
         style = styles[component]
         # NaN breaks the line where a score has no place on a log axis.
         ax.plot(x, pd.Series(y).where(y > 0), label=short(component), markersize=4, linewidth=1.3, **style)
-        _mark_zeros(ax, x[y == 0], style)
+        for block in x[y == 0]:
+            _mark_zero(ax, block, stacked[block], style)
+            stacked[block] += 1
     ax.set_xlabel("transformer block")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     first, last = int(rows["layer"].min()), int(rows["layer"].max())
+    ax.set_xticks(range(first, last + 1, -(-(last - first + 1) // _MOST_BLOCK_LABELS)))
     ax.set_xlim(first - 0.5, last + 0.5)
     return ax
 
@@ -54,16 +59,18 @@ def draw_outside(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax
         if mean > 0:
             ax.plot([x], [mean], markersize=6, **style)
         else:
-            _mark_zeros(ax, [x], style)
-    ax.set_xticks(range(len(rows)), [short(name) for name in rows["component"]], rotation=40, ha="right", rotation_mode="anchor")
+            _mark_zero(ax, x, 0, style)
+    ax.set_xticks(
+        range(len(rows)), [short(name) for name in rows["component"]], rotation=40, ha="right", rotation_mode="anchor"
+    )
     ax.set_xlim(-0.7, len(rows) - 0.3)
     return ax
 
 
-def _mark_zeros(ax: Axes, x: Any, style: Mapping[str, Any]) -> None:
-    if len(x):
-        ax.plot(x, [0.02] * len(x), transform=ax.get_xaxis_transform(), clip_on=False, markersize=5,
-                fillstyle="none", **{**style, "linestyle": "none"}, label="_zeros")  # fmt: skip
+def _mark_zero(ax: Axes, x: float, below: int, style: Mapping[str, Any]) -> None:
+    """Draw the mark of a mean of 0, on top of those that stand on the lower edge already."""
+    ax.plot([x], [0.02 + 0.035 * below], transform=ax.get_xaxis_transform(), clip_on=False, markersize=5,
+            fillstyle="none", **{**style, "linestyle": "none"}, label="_zero")  # fmt: skip
 
 
 def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
@@ -82,8 +89,11 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
             axes[-1].set_title("outside the blocks", color=MUTED, size=8, loc="center")
         axes[0].set_ylabel(unit_label(f"mean {stats['metric']} score", stats["units"]))
         for ax in axes:
-            ax.set_yscale("log")
             ax.grid(True, axis="y")
+            if (table["mean"] > 0).any():
+                ax.set_yscale("log")
+            else:
+                ax.set_yticks([])
         handles, labels = axes[0].get_legend_handles_labels() if len(inside) else ([], [])
         notes = []
         if (table["mean"] == 0).any():
@@ -91,14 +101,21 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
             labels.append(_ZERO_MARK)
             notes.append("Hollow marks on the lower edge: every score of the tensor is exactly 0.")
         if handles:
-            figure.legend(handles, labels, loc="outside right upper", title="component", alignment="left")
-        words(figure, "mean score by block and component",
-              [f"Mean over {population(stats)}, a point a tensor."], title, notes)  # fmt: skip
+            axes[-1].legend(
+                handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.03), title="component", alignment="left"
+            )
+        words(figure, "mean score by block and component", [_population(stats, table)], title, notes)
     return Drawn(figure, table)
+
+
+def _population(stats: Mapping[str, Any], table: pd.DataFrame) -> str:
+    most = int(table["tensors"].max())
+    point = "a tensor" if most == 1 else f"a component of a block (up to {most} tensors)"
+    return f"Each point: mean over every weight of {point}. Drawn: {population(stats)}."
 
 
 def _panels(figure: Any, n_inside: int, n_outside: int) -> list[Axes]:
     if n_inside and n_outside:
-        narrow = min(0.45, 0.09 * (1 + n_outside))
+        narrow = min(0.45, max(0.25, 0.09 * (1 + n_outside)))
         return list(figure.subplots(1, 2, sharey=True, width_ratios=[1, narrow]))
     return [figure.subplots()]

@@ -9,7 +9,8 @@ from matplotlib.ticker import PercentFormatter
 
 from ..errors import TableError
 from .save import Drawn
-from .style import MUTED, line_styles, new_axes, new_figure, short, styled, words
+from .style import MUTED, line_styles, new_axes, new_figure, styled, words
+from .wording import short
 
 _VISIBLE_BAND = 0.002
 
@@ -25,13 +26,13 @@ def lorenz_table(table: pd.DataFrame) -> pd.DataFrame:
         ``low, high`` (its bounds), ``weights`` (population), ``gini, gini_low, gini_high``.
 
     Raises:
-        TableError: no metric has a curve, or one has no Gini coefficient.
+        TableError: the table is empty, or a metric has a curve and no Gini coefficient.
 
     """
     rows = table[(table["scope"] == "all") & (table["at"].isna() | (table["at"] > 0))]
     curves = rows[rows["quantity"] == "lorenz"]
-    if not len(curves):
-        raise TableError("the table of concentration holds no Lorenz curve over all weights", fix="Score a metric first")
+    if not len(table):
+        raise TableError("the table of concentration holds no metric")
     gini = rows[rows["quantity"] == "gini"].set_index("metric")[["value", "low", "high"]]
     missing = sorted(set(curves["metric"]) - set(gini.index))
     if missing:
@@ -59,7 +60,7 @@ def draw_curves(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax.plot(curve["fraction"], curve["share"], label=f"{short(metric)}: {_gini(curve.iloc[0])}", linewidth=1.5,
                 markersize=4, markevery=max(1, len(curve) // 8), **style)  # fmt: skip
         if (curve["high"] - curve["low"]).max() > _VISIBLE_BAND:
-            ax.fill_between(curve["fraction"], curve["low"], curve["high"], color=style["color"], alpha=0.2, linewidth=0)
+            ax.fill_between(curve["fraction"], curve["low"], curve["high"], color=style["color"], alpha=0.2, lw=0)
     equal = np.geomspace(curves["fraction"].min(), 1, 100)
     ax.plot(equal, equal, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="equal scores: 0")
     ax.set_xscale("log")
@@ -79,16 +80,22 @@ def _gini(row: pd.Series) -> str:
 
 
 def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
-    """Draw the figure."""
+    """Draw the figure; a metric whose scores are all 0 has no curve and is named."""
     curves = lorenz_table(table)
+    heading = "concentration of the score"
+    without = [name for name in table["metric"].unique() if name not in set(curves["metric"])]
+    notes = [f"Without a curve, every score being 0: {', '.join(without)}."] if without else []
     with styled():
+        if not len(curves):
+            figure = new_figure(0.9)
+            words(figure, heading, notes, title)
+            return Drawn(figure, curves)
         figure = new_figure(4.6)
         ax = draw_curves(curves, figure.subplots())
-        handles, labels = ax.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper", title="metric: Gini coefficient", alignment="left")
-        band = (curves["high"] - curves["low"]).max() > _VISIBLE_BAND
-        notes = ["Bands: bounds where a histogram stands in for the scores."] if band else []
-        words(figure, "concentration of the score", [_population(curves)], title, notes)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1.02), title="metric: Gini coefficient", alignment="left")
+        if (curves["high"] - curves["low"]).max() > _VISIBLE_BAND:
+            notes.append("Bands: bounds where a histogram stands in for the scores.")
+        words(figure, heading, [_population(curves)], title, notes)
     return Drawn(figure, curves)
 
 

@@ -5,24 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 
 from .save import Drawn
-from .style import COLOUR_MAP, DARK, GREY, MUTED, count, new_axes, new_figure, percent, scientific, short, styled, words
+from .style import COLOUR_MAP, GREY, new_axes, new_figure, styled, words, write_numbers
+from .wording import count, percent, scientific, short
 
 MOST_K = 1000
 """The figure compares at most so many weights of each list."""
+_WIDEST_CELL, _MATRIX_WIDTH = 0.75, 5.2
 
 
 def choose_k(table: pd.DataFrame) -> str | None:
-    """Return the largest k up to :data:`MOST_K` that every pair of lists answers exactly.
+    """Return the k up to :data:`MOST_K` that most pairs of lists answer exactly, the largest of several.
 
-    Where none is, the smallest k there is; None for a table without a pair.
+    Usually all pairs answer it; one metric that cannot must not take the figure from the others. None for a table
+    without a pair.
     """
-    rows = table[table["scope"] == "global"]
-    ks = sorted({k for k in rows["k"] if k.isdigit() and int(k) <= MOST_K}, key=int) or sorted(set(rows["k"]))
-    exact = [k for k in ks if rows.loc[rows["k"] == k, "complete"].all()]
-    return (exact[-1] if exact else ks[0]) if ks else None
+    rows = table[(table["scope"] == "global") & table["k"].str.fullmatch("[0-9]+")]
+    exact = rows.groupby(rows["k"].astype("int64"))["complete"].sum()
+    exact = exact[exact.index <= MOST_K]
+    return str(exact[exact == exact.max()].index.max()) if len(exact) else None
 
 
 def overlap_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +45,7 @@ def overlap_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[(table["scope"] == "global") & (table["k"] == choose_k(table))]
     rows = rows[["a", "b", "k", "shared", "share", "expected", "complete"]].reset_index(drop=True)
     # share = shared / number compared; where nothing is shared, k itself is that number.
-    compared = (rows["shared"] / rows["share"]).where(rows["share"] > 0, pd.to_numeric(rows["k"], errors="coerce"))
+    compared = (rows["shared"] / rows["share"]).where(rows["share"] > 0, rows["k"].astype(float))
     rows.insert(6, "expected_share", rows["expected"] / compared)
     return rows
 
@@ -63,8 +69,9 @@ def draw_matrix(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
             grid.loc[line, column] = share
             texts.loc[line, column] = percent(share) + ("" if complete else "*")
     labels = [short(name) for name in names]
-    heatmap(grid, mask=grid.isna(), vmin=0, vmax=1, cmap=COLOUR_MAP, annot=texts.to_numpy(), fmt="", ax=ax, square=True,
-            annot_kws={"size": 8}, linewidths=1, linecolor="white", xticklabels=labels, yticklabels=labels, cbar=False)  # fmt: skip
+    heatmap(grid, mask=grid.isna(), vmin=0, vmax=1, cmap=COLOUR_MAP, ax=ax, linewidths=1, linecolor="white", cbar=False,
+            xticklabels=labels, yticklabels=labels)  # fmt: skip
+    write_numbers(ax, ax.collections[0], grid, texts.to_numpy(), size=8)
     for i in range(len(names)):
         ax.add_patch(Rectangle((i, i), 1, 1, facecolor=GREY, edgecolor="white", hatch="////", linewidth=0.5))
     ax.tick_params(length=0)
@@ -79,25 +86,26 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
     heading = "overlap of the metrics' top weights"
     with styled():
         if not len(pairs):
-            figure = new_figure(1.5)
+            figure = new_figure(0.9)
             words(figure, heading, ["There is one metric only, and nothing to compare it with."], title)
             return Drawn(figure, pairs)
         names = len(set(pairs["a"]) | set(pairs["b"]))
-        figure = new_figure(min(8.0, 2.6 + 0.5 * names))
-        ax = draw_matrix(pairs, figure.subplots())
-        bar = figure.colorbar(ax.collections[0], ax=ax, format=lambda x, _: f"{100 * x:.0f} %", aspect=25, shrink=0.9)
-        bar.set_label("share of the top weights found in both")
-        bar.ax.tick_params(color=DARK)
-        bar.outline.set_edgecolor(MUTED)
-        notes = [] if pairs["complete"].all() else ["* The lists have run out: this k cannot be answered exactly."]
+        width = names * min(_WIDEST_CELL, _MATRIX_WIDTH / names)
+        figure = new_figure(2.3 + width * 0.75)
+        # The rest keeps the cells of a small matrix small.
+        grid = figure.add_gridspec(1, 3, width_ratios=[width, 0.13, max(_MATRIX_WIDTH - width, 0.01)])
+        draw_matrix(pairs, figure.add_subplot(grid[0, 0]))
+        figure.colorbar(ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=figure.add_subplot(grid[0, 1]),
+                        format=PercentFormatter(1, symbol=" %"), label="share found in both")  # fmt: skip
+        inexact = "* Not exactly the highest: a list ends before, or the scores there are 0."
+        notes = [] if pairs["complete"].all() else [inexact]
         words(figure, heading, [_compared(pairs), _chance(pairs)], title, notes)
     return Drawn(figure, pairs)
 
 
 def _compared(pairs: pd.DataFrame) -> str:
-    k = pairs["k"].iloc[0]
-    of = "all weights of each list" if k == "all" else f"the {count(int(k))} highest scores of each metric over all tensors"
-    return f"Compared: {of}; share = weights in both / weights compared."
+    k = count(int(pairs["k"].iloc[0]))
+    return f"Compared: the {k} highest scores of each metric over all tensors; share = weights in both / compared."
 
 
 def _chance(pairs: pd.DataFrame) -> str:
@@ -105,6 +113,6 @@ def _chance(pairs: pd.DataFrame) -> str:
     if not len(known):
         return "Chance level: not known, for want of the population."
     low, high = percent(float(known.min())), percent(float(known.max()))
-    weights = scientific(float(pairs["expected"].max()))
+    weights = f"{'' if low == high else 'at most '}{scientific(float(pairs['expected'].max()))} weights"
     span = low if low == high else f"{low} to {high}"
-    return f"Chance level: two independent draws would share {span} ({'' if low == high else 'at most '}{weights} weights)."
+    return f"Chance level: two independent draws would share {span} ({weights})."

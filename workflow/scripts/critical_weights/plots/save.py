@@ -30,7 +30,7 @@ def check_output(output: str | Path) -> Path:
     """
     output = Path(output)
     if output.suffix != ".png":
-        raise ConfigError("a figure is written as PNG, with SVG and CSV beside it", got=output, expected="a name in .png")
+        raise ConfigError("a figure is a PNG, with SVG and CSV beside it", got=output, expected="a name in .png")
     return output
 
 

@@ -12,7 +12,8 @@ from matplotlib.colors import LogNorm
 
 from .save import Drawn
 from .stats_file import population, selection_line
-from .style import COLOUR_MAP, DARK, count, new_axes, new_figure, percent, scientific, short, styled, unit_label, words
+from .style import COLOUR_MAP, DARK, new_axes, new_figure, styled, words
+from .wording import count, percent, scientific, short, unit_label
 
 ALL = "all weights"
 _FILL = "#9dbcd4"
@@ -68,16 +69,19 @@ def draw_histogram(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     ax = ax if ax is not None else new_axes()
     rows = _bins(table, ALL)
-    if len(rows):
-        edges = np.append(rows["low"], rows["high"].iloc[-1])
-        ax.stairs(rows["weights_per_octave"], edges, fill=True, color=_FILL, label=ALL)
-        ax.stairs(rows["weights_per_octave"], edges, color=DARK, linewidth=0.8, label="_outline")
-        ax.set_xlim(edges[0] / 2, edges[-1] * 2)
-        ax.set_ylim(0.5, 3 * float(rows["weights_per_octave"].max()))
+    ax.set_ylabel("weights per octave\n(factor 2 of score)")
+    if not len(rows):
+        ax.text(0.5, 0.5, "every score is exactly 0", transform=ax.transAxes, ha="center")
+        ax.set(xticks=[], yticks=[])
+        return ax
+    edges = np.append(rows["low"], rows["high"].iloc[-1])
+    ax.stairs(rows["weights_per_octave"], edges, fill=True, color=_FILL, label=ALL)
+    ax.stairs(rows["weights_per_octave"], edges, color=DARK, linewidth=0.8, label="_outline")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    ax.set_xlim(edges[0] / 2, edges[-1] * 2)
+    ax.set_ylim(0.5, 3 * float(rows["weights_per_octave"].max()))
     ax.grid(True)
-    ax.set_ylabel("weights per octave\n(factor 2 of score)")
     return ax
 
 
@@ -99,7 +103,7 @@ def draw_components(table: pd.DataFrame, selected: Mapping[str, int], ax: Axes |
         top = max(float(values.max()), 2.0)
         ax.pcolormesh(edges, np.arange(len(names) + 1), np.ma.masked_equal(values, 0), cmap=COLOUR_MAP,
                       norm=LogNorm(min(1.0, float(values[values > 0].min())), top))  # fmt: skip
-    ax.set_xscale("log")
+        ax.set_xscale("log")
     ax.set_ylim(len(names), 0)
     ax.set_yticks(np.arange(len(names)) + 0.5, [short(name) for name in names])
     ax.tick_params(axis="y", length=0)
@@ -138,29 +142,32 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, strips])
         draw_histogram(table, upper)
         draw_components(table, selected, lower)
-        _mark_selection(selection, (upper, lower))
-        upper.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0)
+        notes = _mark_selection(selection, (upper, lower))
         if lower.collections:
+            upper.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, borderaxespad=0)
             bar = figure.colorbar(lower.collections[0], ax=lower, location="bottom", aspect=50, pad=0.02)
             bar.set_label("weights per octave; white: none")
         lower.set_xlabel(unit_label(f"{stats['metric']} score", stats["units"]).replace("\n", " "))
-        words(figure, "distribution of the scores", [_population(stats, table), selection_line(stats)], title)
+        words(figure, "distribution of the scores", [_population(stats, table), selection_line(stats)], title, notes)
     return Drawn(figure, table)
 
 
-def _mark_selection(selection: Mapping[str, Any], axes: Sequence[Axes]) -> None:
+def _mark_selection(selection: Mapping[str, Any], axes: Sequence[Axes]) -> list[str]:
+    """Draw where the selection begins; return what to say where that cannot be drawn."""
     threshold = float(selection["threshold"])
     if threshold <= 0:
-        return
+        return ["The lowest selected score is 0, which has no place on a log axis."]
     whole = selection["mode"] == "global"
     label = f"selected: from {scientific(threshold)} up" if whole else f"lowest selected score: {scientific(threshold)}"
     for ax in axes:
         ax.axvline(threshold, color=_SELECTION, linewidth=1.3, linestyle="-" if whole else (0, (4, 2)), label=label)
+    return []
 
 
 def _population(stats: Mapping[str, Any], table: pd.DataFrame) -> str:
     rows = table[table["component"] == ALL]
     zeros = int(rows.loc[rows["high"] == 0, "weights"].sum())
-    line = f"{population(stats).capitalize()}; {count(zeros)} of them ({percent(_zero_share(table, ALL))}) score exactly 0"
+    zero = f"{count(zeros)} ({percent(_zero_share(table, ALL))}) score exactly 0" if zeros else "none scores exactly 0"
+    line = f"{population(stats).capitalize()}; {zero}"
     missing = stats["overall"]["num_weights"] - int(rows["weights"].sum())
     return f"{line}; {count(missing)} have no finite score." if missing > 0 else f"{line}."

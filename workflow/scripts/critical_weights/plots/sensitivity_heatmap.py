@@ -16,13 +16,16 @@ from matplotlib.patches import Patch, Rectangle
 from .cells import cells, panel
 from .save import Drawn
 from .stats_file import population, selection_line
-from .style import COLOUR_MAP, GREY, MUTED, count, new_axes, new_figure, scientific, short, styled, unit_label, words
+from .style import COLOUR_MAP, GREY, MUTED, new_axes, new_figure, styled, words, write_numbers
+from .wording import count, scientific, short, unit_label
 
 _CELL_HEIGHT = 0.25
+_LEAST_HEIGHT = 1.3
+"""Inches of a panel: what the words beside its colour bar need."""
 _BLOCKS_WIDTH = 4.4
 _WIDEST_CELL = 0.8
 _NUMBER_WIDTH = 0.6
-"""Inches that a number such as 3.2×10⁻¹⁰ takes in a cell."""
+"""Inches that a number such as 3.2e-10, its power raised, takes in a cell."""
 _MOST_BLOCK_LABELS = 16
 
 
@@ -46,11 +49,13 @@ def draw_cells(
 
     ax = ax if ax is not None else new_axes()
     grid = _grid(rows, value)
-    write = (lambda x: count(int(x))) if value == "selected" else scientific
-    texts = np.array([["" if np.isnan(x) else write(x) for x in line] for line in grid.to_numpy()])
     heatmap(grid, mask=~(grid > 0), norm=norm, vmin=norm.vmin, vmax=norm.vmax, cmap=COLOUR_MAP, cbar=False, ax=ax,
-            linewidths=0.5, linecolor="white", annot=texts if numbers else False, fmt="", annot_kws={"size": 7},
-            xticklabels=False, yticklabels=[short(name) for name in grid.index])  # fmt: skip
+            linewidths=0.5, linecolor="white", xticklabels=False,
+            yticklabels=[short(name) for name in grid.index])  # fmt: skip
+    if numbers:
+        write = (lambda x: count(int(x))) if value == "selected" else scientific
+        texts = [[write(x) if x > 0 else "" for x in line] for line in grid.to_numpy()]
+        write_numbers(ax, ax.collections[0], grid.where(grid > 0), texts, size=7)
     for y, x in np.argwhere(grid.to_numpy() == 0):
         ax.add_patch(Rectangle((x, y), 1, 1, facecolor=GREY, edgecolor="white", hatch=hatch, linewidth=0.5))
     if rows["layer"].notna().all():
@@ -88,7 +93,7 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
     inside, outside = panel(table, "blocks"), panel(table, "outside")
     rows = max(inside["component"].nunique(), outside["component"].nunique())
     with styled():
-        figure = new_figure(2.2 + 2 * (0.45 + _CELL_HEIGHT * rows))
+        figure = new_figure(2.2 + 2 * (0.45 + max(_CELL_HEIGHT * rows, _LEAST_HEIGHT)))
         grid, width = _layout(figure, inside, len(outside))
         for line, value in enumerate(("mean", second)):
             norm = _norm(table[value])
@@ -102,7 +107,9 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
                 axes.append(_draw_outside(outside, figure.add_subplot(grid[line, 1]), draw, rows))
             for ax in axes:
                 ax.set_ylim(rows, 0)
-            figure.colorbar(ScalarMappable(norm, COLOUR_MAP), cax=figure.add_subplot(grid[line, 2]), label=labels[value])
+            if (table[value] > 0).any():
+                bar = figure.add_subplot(grid[line, 2])
+                figure.colorbar(ScalarMappable(norm, COLOUR_MAP), cax=bar, label=labels[value])
         _legend(figure, table, inside, second)
         words(figure, f"{_HEADINGS['mean']} and {_HEADINGS[second]} by block and component",
               [f"Over {population(stats)}.", selection_line(stats)], title)  # fmt: skip
@@ -147,5 +154,3 @@ def _legend(figure: Figure, table: pd.DataFrame, inside: pd.DataFrame, second: s
         handles.append(Patch(facecolor="white", edgecolor=MUTED, linewidth=0.5, label="no such tensor in this block"))
     if handles:
         figure.legend(handles=handles, loc="outside lower left", ncols=len(handles))
-
-

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import TableError, near_names
 from ..files import read_json
+from .wording import count, percent
 
 _ROOT = ("metric", "units", "overall", "selection", "tensors", "histogram")
 _OVERALL = ("num_weights", "num_tensors")
@@ -75,7 +76,7 @@ def _check_numbers(value: Any, keys: Iterable[str], where: str) -> None:
 def population(stats: Mapping[str, Any]) -> str:
     """Say what a figure over all weights is over: ``all 2,012,160 weights of 58 tensors``."""
     overall = stats["overall"]
-    return f"all {overall['num_weights']:,} weights of {overall['num_tensors']:,} tensors"
+    return f"all {count(overall['num_weights'], 'weight')} of {count(overall['num_tensors'], 'tensor')}"
 
 
 _EACH = {"perlayer": " of each tensor", "perblock": " of each block", "global": " of all weights"}
@@ -83,12 +84,10 @@ _EACH = {"perlayer": " of each tensor", "perblock": " of each block", "global": 
 
 def selection_line(stats: Mapping[str, Any]) -> str:
     """Say what was selected, and how much of the weights and of the total score it is."""
-    from .style import count, percent
-
     selection = stats["selection"]
     share = selection["num_weights"] / max(stats["overall"]["num_weights"], 1)
     return (
-        f"Selected: {count(selection['num_weights'], 'weight')} (the {selection['k']} highest"
+        f"Selected: {count(selection['num_weights'], 'weight')} (the {count(selection['k'])} highest"
         f"{_EACH.get(selection['mode'], ', mode ' + str(selection['mode']))}), {percent(share)} of the weights, "
         f"{percent(selection['share_of_score'])} of the total score."
     )

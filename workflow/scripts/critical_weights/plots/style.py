@@ -1,15 +1,19 @@
-"""One look for all figures: fonts, colours, the words around the panels, and how numbers are written."""
+"""One look for all figures: fonts, colours, and the words around the panels."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from .wording import plain
 
 WIDTH = 8.0
 """Width of every figure, inches: at 150 dots an inch, 1,200 pixels."""
@@ -17,8 +21,8 @@ WIDTH = 8.0
 GREY = "#d9d9d9"
 DARK = "#333333"
 MUTED = "#5f5f5f"
-COLOUR_MAP = "cividis"
-"""Even in lightness, and the same to readers who do not see red and green apart."""
+COLOUR_MAP = "viridis"
+"""Even in lightness, the same to readers who do not see red and green apart, and no grey in it: grey means none."""
 
 # Okabe and Ito's palette; grey stands for their yellow, which is too faint for a line on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8c8c8c")
@@ -46,7 +50,7 @@ _SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "critical weights",  # else element ids are drawn at random
 }
 _TITLE_POINTS, _TEXT_POINTS = 11, 8.5
-_CHARACTERS_PER_INCH = 13.5
+_CHARACTERS_PER_INCH = 15.5
 
 
 @contextmanager
@@ -69,7 +73,9 @@ def new_axes(height: float = 3.6) -> Axes:
     return new_figure(height).subplots()
 
 
-def words(figure: Figure, heading: str, lines: Iterable[str], title: str | None = None, notes: Iterable[str] = ()) -> None:
+def words(
+    figure: Figure, heading: str, lines: Iterable[str], title: str | None = None, notes: Iterable[str] = ()
+) -> None:
     """Write heading and population above the panels, notes below, and keep the panels clear of them.
 
     Args:
@@ -83,18 +89,20 @@ def words(figure: Figure, heading: str, lines: Iterable[str], title: str | None 
     wrap = int(_CHARACTERS_PER_INCH * figure.get_figwidth())
     above = [part for line in lines for part in textwrap.wrap(line, wrap)]
     below = [part for line in notes for part in textwrap.wrap(line, wrap)]
-    heading = textwrap.fill(plain(f"{title}: {heading}" if title else heading), int(wrap * 0.75))
+    heading = f"{title}: {heading}" if title else heading[:1].upper() + heading[1:]
+    heading = textwrap.fill(plain(heading), int(wrap * 0.65))
     title_inches = (1.35 * _TITLE_POINTS * (heading.count("\n") + 1)) / 72
     line_inches = 1.4 * _TEXT_POINTS / 72
     height = figure.get_figheight()
     margin = 0.08
+    small: dict[str, Any] = {"size": _TEXT_POINTS, "color": MUTED, "linespacing": 1.25}
     y = 1 - margin / height
     figure.text(0.012, y, heading, size=_TITLE_POINTS, weight="bold", color=DARK, va="top")
     y -= title_inches / height
-    figure.text(0.012, y, plain("\n".join(above)), size=_TEXT_POINTS, color=MUTED, va="top", linespacing=1.25)
+    figure.text(0.012, y, plain("\n".join(above)), va="top", **small)
     bottom = margin / height
     if below:
-        figure.text(0.012, bottom, plain("\n".join(below)), size=_TEXT_POINTS, color=MUTED, va="bottom", linespacing=1.25)
+        figure.text(0.012, bottom, plain("\n".join(below)), va="bottom", **small)
         bottom += (len(below) * line_inches + margin) / height
     top = y - (len(above) * line_inches + margin) / height
     figure.get_layout_engine().set(rect=(0, bottom, 1, top - bottom))
@@ -112,45 +120,20 @@ def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def plain(text: str) -> str:
-    """Keep a dollar sign from being read as the start of a formula."""
-    return text.replace("$", r"\$")
+def write_numbers(ax: Axes, mesh: Any, grid: pd.DataFrame, texts: Sequence[Sequence[str]], size: float) -> None:
+    """Write a text into each coloured cell of a heat map, dark or white, whichever is easier to read on its colour.
 
+    Args:
+        ax: a heat map with cells of size 1.
+        mesh: what its cells are drawn with.
+        grid: the values; NaN and cells without a colour get no text.
+        texts: one a cell.
+        size: points.
 
-def short(name: str, length: int = 26) -> str:
-    """Shorten a long name in its middle; the drawn data keeps it whole."""
-    if len(name) <= length:
-        return plain(name)
-    half = (length - 1) // 2
-    return plain(f"{name[: length - 1 - half]}…{name[-half:]}")
-
-
-def count(n: int, noun: str = "") -> str:
-    """Write a count with its noun: ``2,012,160 weights``, ``1 tensor``."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}" if noun else f"{n:,}"
-
-
-def scientific(value: float, digits: int = 2) -> str:
-    """Write a score with ``digits`` significant digits: ``0.25``, ``3.2×10⁻⁹``."""
-    if value == 0 or 0.01 <= abs(value) < 1000:
-        return f"{value:.{digits}g}"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
-
-
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def percent(share: float) -> str:
-    """Write a share as a percentage with two significant digits, never rounded to 0 or to 100."""
-    value = 100 * share
-    if value == 0 or value == 100:
-        return f"{value:.0f} %"
-    if value > 99:
-        return f"{100 - value:.1g} % short of 100 %" if value > 99.99 else f"{value:.2f} %"
-    return f"{value:.0f} %" if value >= 10 else f"{scientific(value)} %"
-
-
-def unit_label(what: str, units: str) -> str:
-    """Write an axis label, the unit on a line of its own: units such as ``(nats per token / weight)²`` are long."""
-    return plain(f"{what}\n[{units.replace('^2', '²')}]")
+    """
+    for y, x in np.argwhere(grid.notna().to_numpy()):
+        red, green, blue, _ = mesh.to_rgba(grid.iat[y, x])
+        # Relative luminance by the web's accessibility guidelines, gamma taken as 2.2; black and white meet at 0.18.
+        light = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+        colour = "black" if light > 0.18 else "white"
+        ax.text(x + 0.5, y + 0.5, texts[y][x], ha="center", va="center", size=size, color=colour)

@@ -7,8 +7,6 @@ from typing import Any
 
 from ..tables import CONCENTRATION, OVERLAP, read_table
 
-FIGURES = ("overlap_matrix", "lorenz_curves")
-
 
 def read_overlap(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the overlap of each pair of metrics: over all tensors, and within tensors summed up over them.
@@ -32,6 +30,21 @@ def read_overlap(path: Path) -> dict[str, list[dict[str, Any]]]:
         .reset_index()
     )
     return {"global": _records(whole), "tensor": _records(within)}
+
+
+MOST_K = 1000
+"""A comparison of two metrics in one number takes at most so many weights of each."""
+
+
+def at_one_k(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows at the largest k up to :data:`MOST_K` that every pair answers exactly.
+
+    Where there is none, the rows at the smallest k. The figure of the overlaps chooses in the same way.
+    """
+    ks = sorted({int(row["k"]) for row in rows if row["k"].isdigit() and int(row["k"]) <= MOST_K})
+    exact = [k for k in ks if all(row["complete"] for row in rows if row["k"] == str(k))]
+    chosen = {str(k) for k in (exact or ks[:1])[-1:]}
+    return [row for row in rows if row["k"] in chosen]
 
 
 def read_concentration(path: Path) -> dict[str, dict[str, Any]]:

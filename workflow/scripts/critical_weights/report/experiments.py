@@ -11,7 +11,7 @@ from ..errors import TableError
 from ..files import read_json
 from ..names import Experiment
 from ..run_manifest import NAME as MANIFEST
-from ..run_manifest import check_same_origin
+from ..run_manifest import check_same_origin, read_stats
 from ..tables import TOP_WEIGHTS, read_table
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ def read_experiment(
         TableError: a file is missing or damaged, or was made with another model, other texts or another metric.
 
     """
-    stats, manifest = read_json(folder / "sensitivity_stats.json"), read_json(folder / MANIFEST)
-    for key in ("overall", "selection", "tensors", "store", "quantiles"):
-        if key not in stats:
-            raise TableError(f"{folder / 'sensitivity_stats.json'} has no key '{key}'", fix="Run the stage summarise again")
+    stats, manifest = read_stats(folder / "sensitivity_stats.json"), read_json(folder / MANIFEST)
     check_same_origin(experiment.path, stats["store"], model, texts)
     if stats["store"]["metric"] != experiment.metric_full:
         raise TableError(f"experiment {experiment.path} holds another metric's scores",
@@ -50,7 +47,7 @@ def read_experiment(
         "mode": experiment.mode,
         "k": experiment.k,
         "config": read_json(folder / "config.json"),
-        "selection": stats["selection"],
+        "selection": with_score_shares(stats, ranking),
         "top": [_row(row) for row in ranking.head(TOP).to_dict("records")],
         "exact_prefix": exact_prefix(ranking, experiment, stats["tensors"]),
         "figures": [name for name in figures if (folder / name).is_file()],
@@ -58,6 +55,25 @@ def read_experiment(
         "store": stats["store"],
         "quantiles": stats["quantiles"],
     }, manifest  # fmt: skip
+
+
+def with_score_shares(stats: Mapping[str, Any], ranking: pd.DataFrame) -> dict[str, Any]:
+    """Return the selection's figures; of each component and block also its selected weights' share of all score.
+
+    ``share_of_score`` is of the summed score of **all** scored weights, so the shares of the parts add up to the
+    selection's; ``share_of_selection`` is of the number of selected weights.
+    """
+    total = stats["overall"]["mean"] * stats["overall"]["num_weights"]
+    scores = ranking["sensitivity_score"].astype("float64")
+    blocks = ranking["layer"].astype("string").fillna("outside")
+    selection = dict(stats["selection"])
+    for key, places in (("by_component", ranking["component"]), ("by_layer", blocks)):
+        held = scores.groupby(places.to_numpy()).sum()
+        selection[key] = {
+            name: part | {"share_of_score": float(held.get(name, 0.0)) / total if total else 0.0}
+            for name, part in selection[key].items()
+        }
+    return selection
 
 
 def overall(stats: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +93,9 @@ def exact_prefix(ranking: pd.DataFrame, experiment: Experiment, tensors: Mapping
     """
 
     def group(parameter: str, layer: int | None) -> str | int:
-        return {"perlayer": parameter, "perblock": "outside" if layer is None else layer, "global": "all"}[experiment.mode]
+        return {"perlayer": parameter, "perblock": "outside" if layer is None else layer, "global": "all"}[
+            experiment.mode
+        ]
 
     population: Counter[str | int] = Counter()
     for name, tensor in tensors.items():
@@ -95,13 +113,16 @@ def exact_prefix(ranking: pd.DataFrame, experiment: Experiment, tensors: Mapping
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    import pandas as pd
-
     kept = ("rank", "parameter", "indices", "sensitivity_score", "weight", "gradient", "layer", "component", "expert",
             "row", "col", "token")  # fmt: skip
-    return {key: None if pd.isna(row[key]) or row[key] == "" else _plain(row[key]) for key in kept}
+    return {key: _plain(row[key], shortest=key in ("sensitivity_score", "weight", "gradient")) for key in kept}
 
 
-def _plain(value: Any) -> Any:
-    # The shortest decimal that reads back as the same float32, not its float64 expansion.
-    return float(str(value)) if type(value).__name__ == "float32" else value.item() if hasattr(value, "item") else value
+def _plain(value: Any, *, shortest: bool) -> Any:
+    """Return a field for JSON: None where it is empty, a float32 as the shortest decimal that reads back the same."""
+    import numpy as np
+    import pandas as pd
+
+    if pd.isna(value) or value == "":
+        return None
+    return float(str(np.float32(value))) if shortest else value

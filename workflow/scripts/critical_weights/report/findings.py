@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .analysis import at_one_k
 from .show import bounded, count, listed, plural, real, share, times, token
 
 
@@ -59,48 +60,45 @@ def peak(facts: Mapping[str, Any]) -> dict[str, str] | None:
     if not ratio:
         return None
     order = sorted(ratio, key=lambda name: -ratio[name])
-    parts = []
-    for name in dict.fromkeys((order[0], order[-1])):
+
+    def sentence(name: str, subject: str) -> str:
         metric = facts["metrics"][name]
-        part = f"the largest {name} score is {times(ratio[name])} the mean over all {count(metric['overall']['num_weights'])} weights"
+        text = f"{subject} is {times(ratio[name])} the mean over all {count(metric['overall']['num_weights'])} weights"
         gini = (metric["concentration"] or {}).get("gini")
-        if gini:
-            part += f" (Gini coefficient {bounded(gini['value'], gini['low'], gini['high'])})"
-        parts.append(part)
-    if len(ratio) == 1:
-        compared = ""
+        return text + (f", Gini coefficient {bounded(gini['value'], gini['low'], gini['high'])}" if gini else "")
+
+    if len(order) == 1:
+        text = sentence(order[0], f"the largest {order[0]} score")
     else:
-        compared = f"Of {plural(len(ratio), 'metric')} this is the most and the least peaked: "
+        text = sentence(order[0], f"the most peaked of {len(order)} metrics is {order[0]}: its largest score")
+        text += f"; {sentence(order[-1], f'the least peaked is {order[-1]}: its largest score')}"
     ginis = [(m["concentration"] or {}).get("gini") for m in facts["metrics"].values()]
     width = max((g["high"] - g["low"] for g in ginis if g), default=None)
-    sure = "Maximum and mean are over all weights."
+    sure = "Maximum and mean are over all scored weights."
     if width is not None:
-        sure += " The Gini coefficients are exact." if width == 0 else (
-            f" The Gini coefficients are bounded from histograms, by intervals no wider than {real(width, 2)}."
-        )  # fmt: skip
-    return _finding("How peaked the scores are", compared + "; ".join(parts), sure)
+        sure += f" The Gini coefficients are known to within {real(width, 2)}." if width else " The rest is exact too."
+    return _finding("How peaked the scores are", text, sure)
 
 
 def places(facts: Mapping[str, Any]) -> dict[str, str] | None:
     """Say which component holds the largest share of each metric's total score, next to its share of the weights."""
-    sentences = []
+    leaders: dict[tuple[str, float | None], list[str]] = {}
     for name, metric in facts["metrics"].items():
         components = (metric["concentration"] or {}).get("by_component") or {}
         held = {c: f for c, f in components.items() if f.get("score_share") is not None}
-        if not held:
-            continue
-        first = max(held, key=lambda c: held[c]["score_share"])
-        figures = held[first]
-        sentence = f"{first} holds {share(figures['score_share'])} of the total {name} score"
-        if figures.get("weight_share") is not None:
-            score, weight = figures["score_share"], figures["weight_share"]
-            verdict = "more than" if score > weight else "less than" if score < weight else "just"
-            sentence += f", {verdict} its {share(weight)} of the weights"
-        sentences.append(sentence)
-    if not sentences:
+        if held:
+            first = max(held, key=lambda c: held[c]["score_share"])
+            weights = held[first].get("weight_share")
+            leaders.setdefault((first, weights), []).append(f"{share(held[first]['score_share'])} by {name}")
+    if not leaders:
         return None
-    sure = "Sums over all scored weights of each component; a component's share also depends on how many weights it has."
-    return _finding("Where the score lies", "; ".join(sentences), sure)
+    sentences = [
+        f"in {component}: {listed(parts)}"
+        + ("" if weights is None else f", with {share(weights)} of the scored weights")
+        for (component, weights), parts in leaders.items()
+    ]
+    sure = "Sums over all scored weights, selected or not. A component's part also depends on how many weights it has."
+    return _finding("Where the score lies", f"the largest part of the total score lies {'; '.join(sentences)}", sure)
 
 
 def best(facts: Mapping[str, Any]) -> dict[str, str] | None:
@@ -123,10 +121,13 @@ def best(facts: Mapping[str, Any]) -> dict[str, str] | None:
         text += f"; {together} of the first {len(rows)} lie in {'one tensor' if n == 1 else tensor}"
     if len(ranked) > 1:
         same = [m for m, other in ranked.items() if m != name and _address(other["top"][0]) == _address(first)]
-        text += f"; {listed(same) if same else 'none of the other metrics'} {'put' if len(same) > 1 else 'puts'} it first too"
+        others = listed(same) if same else "none of the other metrics"
+        text += f"; {others} {'put' if len(same) > 1 else 'puts'} it first too"
     sure = "Exact for these texts: no score was estimated by sampling weights."
     if metric["top_exact"] < len(rows):
-        sure = f"Exact for the first {metric['top_exact']} of all weights; the others are the first of {metric['top_of']}."
+        sure = (
+            f"Exact for the first {metric['top_exact']} of all weights; the others are the first of {metric['top_of']}."
+        )
     if metric["family"] == "curvature":
         sure += " A score of this metric is an estimate from random probes."
     return _finding("Which weight leads", text, sure)
@@ -138,35 +139,27 @@ def _address(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def overlap(facts: Mapping[str, Any]) -> dict[str, str] | None:
     """Say which two metrics agree most and least on the first k weights, next to what chance would give."""
-    complete = [row for row in facts["overlap"]["global"] if row["complete"] and row["k"] != "all"]
-    if not complete:
+    rows = sorted(at_one_k(facts["overlap"]["global"]), key=lambda row: -row["shared"])
+    if not rows or not all(row["complete"] for row in rows):
         return None
-    # The largest k of at most 1,000 that every pair can answer: enough weights for a share to mean something.
-    pairs = {(row["a"], row["b"]) for row in complete}
-    ks = Counter(int(row["k"]) for row in complete)
-    usable = [k for k, n in ks.items() if n == len(pairs)]
-    if not usable:
-        return None
-    k = max([k for k in usable if k <= 1000] or [min(usable)])
-    rows = sorted((row for row in complete if int(row["k"]) == k), key=lambda row: -row["shared"])
 
     def sentence(row: Mapping[str, Any]) -> str:
         chance = "" if row["expected"] is None else f"; {real(row['expected'], 2)} expected by chance"
         return f"{row['a']} and {row['b']} share {count(row['shared'])} ({share(row['share'])}{chance})"
 
-    text = f"of the first {plural(k, 'weight')} by each metric, {sentence(rows[0])}"
+    text = f"of the first {plural(int(rows[0]['k']), 'weight')} by each metric, {sentence(rows[0])}"
     if len(rows) > 1:
         text += f"; least alike of {len(rows)} pairs, {sentence(rows[-1])}"
     sure = "Exact counts over all tensors."
     chances = [row["p"] for row in rows if row["p"] is not None]
     if chances:
         # A p of 0.0 is a number too small for a float, not an impossibility.
-        sure += f" Largest chance of so much overlap between independent draws, over the pairs: p = {_p(max(chances))}."
+        sure += f" Largest chance of so much overlap between independent draws, over the pairs: p {_p(max(chances))}."
     return _finding("How far the metrics agree", text, sure)
 
 
 def _p(p: float) -> str:
-    return real(p, 2) if p > 0 else "below 1e-300"
+    return f"= {real(p, 2)}" if p > 0 else "below 1e-300"
 
 
 def laws(facts: Mapping[str, Any]) -> dict[str, str] | None:
@@ -176,14 +169,16 @@ def laws(facts: Mapping[str, Any]) -> dict[str, str] | None:
         return None
     status = Counter(law["status"] for law in outcomes)
     tested = status["passed"] + status["failed"]
+    text = f"{plural(tested, 'conservation law')} can be checked on this model"
     if tested:
-        verdict = "all hold" if not status["failed"] else f"{status['failed']} fail, so the scores are not to be trusted"
-        text = f"of {plural(tested, 'conservation law')} that can be checked on this model, {verdict} within tolerance"
-    else:
-        text = "none of the conservation laws can be checked on this model"
+        text += f": {status['passed']} passed, {status['failed']} failed"
+    if status["failed"]:
+        text += ", so the scores of that pass are not to be trusted"
     if status["not applicable"]:
-        text += f"; {plural(status['not applicable'], 'outcome')} not applicable"
-    errors = [law["error"] / law["tolerance"] for law in outcomes if law.get("error") is not None and law.get("tolerance")]
+        text += f"; {plural(status['not applicable'], 'more does', 'more do')} not apply to it"
+    errors = [
+        law["error"] / law["tolerance"] for law in outcomes if law.get("error") is not None and law.get("tolerance")
+    ]
     sure = "The laws need no ground truth: they catch wrong axes, lost tokens, dropped tensors and doubled gradients."
     if errors:
         sure += f" Largest error: {share(max(errors))} of its tolerance."

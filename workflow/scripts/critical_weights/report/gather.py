@@ -1,4 +1,4 @@
-"""Every fact of the report in one dictionary, read from small result files only; it becomes quantitative_results.json."""
+"""Every fact of the report in one dictionary (quantitative_results.json), read from small result files only."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def real(value: float | None, digits: int = 4) -> str:
     """Format a measured number with ``digits`` significant digits: ``0.3301``, ``1.234e-07``, ``63,750``."""
     if value is None:
         return MISSING
-    if 1e4 <= abs(value) < 1e9:
+    if 1e3 <= abs(value) < 1e9 and digits <= 4:
         return f"{float(f'{value:.{digits}g}'):,.0f}"
     return f"{value:.{digits}g}"
 
@@ -36,17 +36,17 @@ def times(value: float | None) -> str:
 
 
 def bounded(value: float | None, low: float | None, high: float | None) -> str:
-    """Format a figure with its bounds where they differ: ``0.912 (0.91 to 0.914)``."""
-    if value is None or low is None or high is None or low == high:
-        return real(value)
-    return f"{real(value)} ({real(low)} to {real(high)})"
+    """Format a figure with its bounds where they can be told apart: ``0.912 (0.91 to 0.914)``."""
+    return _with_bounds(real(value), real(low), real(high))
 
 
 def bounded_share(value: float | None, low: float | None, high: float | None) -> str:
-    """Format a fraction as a percentage with its bounds where they differ: ``12.3 % (12.1 to 12.6 %)``."""
-    if value is None or low is None or high is None or low == high:
-        return share(value)
-    return f"{share(value)} ({100 * low:.3g} to {share(high)})"
+    """Format a fraction as a percentage with its bounds where they can be told apart: ``12.3 % (12.1 to 12.6 %)``."""
+    return _with_bounds(share(value), share(low), share(high))
+
+
+def _with_bounds(value: str, low: str, high: str) -> str:
+    return value if low == high else f"{value} ({low.removesuffix(' %')} to {high})"
 
 
 def size(value: int | None) -> str:
@@ -64,6 +64,11 @@ def size(value: int | None) -> str:
 def seconds(value: float | None) -> str:
     """Format a duration, or say that it was not recorded."""
     return UNKNOWN if value is None else duration(value)
+
+
+def short_hash(value: str | None) -> str:
+    """Format a SHA-256 by its first 16 digits; the whole one is in the JSON file."""
+    return MISSING if value is None else value[:16]
 
 
 def rate(value: float | None) -> str:

@@ -22,7 +22,11 @@ def gather_times(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for label, manifest in manifests.items():
         if manifest["scoring"]:
             scoring.setdefault(manifest["scoring"]["family"], manifest["scoring"])
-        machine = {"hardware": manifest["hardware"], "git": manifest["git"], "versions": manifest["versions"]["manifest"]}
+        machine = {
+            "hardware": manifest["hardware"],
+            "git": manifest["git"],
+            "versions": manifest["versions"]["manifest"],
+        }
         same = next((m for m in machines if all(m[key] == machine[key] for key in machine)), None)
         if same is None:
             machines.append(same := machine | {"experiments": []})
@@ -35,4 +39,3 @@ def gather_times(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         },
         "machines": machines,
     }
-

@@ -1,93 +1,128 @@
-"""Statistics of what weights multiply: the inputs of Linear, Conv1D and Embedding modules, over all real tokens."""
+"""Statistics of what weights multiply: the inputs of every matrix product with a weight, over all real tokens."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from .experts import eager_experts
 
 
-class InputStatistics:
-    """Gathers ``input_abs`` and ``input_sq`` by hooks, text by text; a context manager that removes its hooks.
+_MATMUL = (torch.matmul, Tensor.matmul, Tensor.__matmul__)
 
-    An embedding's input is one-hot: its mean of abs(x_j) is token j's share of the tokens, and its sum over a text of
-    x_tj^2 is the count of j. A tied tensor takes its embedding use.
+
+class InputStatistics(TorchFunctionMode):
+    """Gathers ``input_abs`` and ``input_sq`` while it is entered, text by text.
+
+    It sees the functions by which models multiply by weights: ``linear`` (y = x W^T), ``addmm`` (Conv1D, y = x W),
+    ``matmul`` with a weight or its transpose, and ``embedding``. An embedding's input is one-hot: its mean of abs(x_j) is token j's share of the tokens, its sum
+    over a text of x_tj^2 the count of j. A tied tensor takes its embedding use. Of a 3-D tensor each expert has its own
+    input; its mean is over the tokens routed to that expert, and an expert that saw none has 0.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._parameters = {id(p): (name, p) for name, p in model.named_parameters()}
+        self._model = model
         self._dtype = dtype
+        self._axis: dict[str, int] = {}
         self._abs: dict[str, Tensor] = {}
         self._square: dict[str, Tensor] = {}
-        self._axis: dict[str, int] = {}
-        self._tokens = 0
+        self._rows: dict[str, Tensor] = {}
+        self._embeddings: set[str] = set()
         self._texts = 0
-        self._owners = self._find_owners(model)
-        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
-
-    @staticmethod
-    def _find_owners(model: nn.Module) -> dict[str, nn.Module]:
-        modules = dict(model.named_modules())
-        owners: dict[int, tuple[str, nn.Module]] = {}
-        for name, parameter in model.named_parameters(remove_duplicate=False):
-            module = modules[name.rpartition(".")[0]]
-            known = isinstance(module, (nn.Linear, Conv1D)) or type(module).forward is nn.Embedding.forward
-            if parameter.dim() != 2 or not known:
-                continue
-            first_name, current = owners.get(id(parameter), (name, module))
-            owners[id(parameter)] = (first_name, module if isinstance(module, nn.Embedding) else current)
-        return dict(owners.values())
 
     def __enter__(self) -> Self:
-        """Put the hooks on."""
-        for name, module in self._owners.items():
-            weight = module.weight
-            self._axis[name] = 0 if isinstance(module, (Conv1D, nn.Embedding)) else 1
-            size = weight.shape[self._axis[name]]
-            self._abs[name] = torch.zeros(size, dtype=self._dtype, device=weight.device)
-            self._square[name] = torch.zeros_like(self._abs[name])
-            self._hooks.append(module.register_forward_pre_hook(self._hook(name, module)))
-        return self
+        """Start seeing; experts run one by one, so that each one's product can be told apart."""
+        self._experts = eager_experts(self._model)
+        self._experts.__enter__()
+        return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    def __exit__(self, *error: Any) -> None:
+        """Stop seeing."""
+        super().__exit__(*error)
+        self._experts.__exit__(*error)
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Pass a call on, after adding its input to the statistics where it multiplies by a weight."""
+        if function is functional.linear:
+            self._see(args[0], args[1], axis=-1)
+        elif function is torch.addmm:
+            self._see(args[1], args[2], axis=-2)
+        elif function in _MATMUL and isinstance(args[1], Tensor):
+            transposed = args[1].dim() == 2 and args[1].stride(0) < args[1].stride(1)
+            self._see(args[0], args[1], axis=-1 if transposed else -2)
+        elif function is functional.embedding:
+            self._see_tokens(args[0], args[1])
+        return function(*args, **(kwargs or {}))
+
+    def _named(self, weight: Tensor) -> tuple[str, Tensor, int | None] | None:
+        """Return the parameter that a factor is, or is a slice of, with the slice's index."""
+        if id(weight) in self._parameters:
+            return (*self._parameters[id(weight)], None)
+        whole = self._parameters.get(id(weight._base))
+        if whole is None or weight.dim() != 2:
+            return None
+        if whole[1].dim() == 2:
+            return (*whole, None) if weight.numel() == whole[1].numel() else None
+        return (*whole, weight.storage_offset() // whole[1].stride(0))
+
+    @torch.no_grad()
+    def _see(self, x: Tensor, weight: Tensor, axis: int) -> None:
+        found = self._named(weight)
+        if found is None or found[0] in self._embeddings:
+            return
+        name, parameter, expert = found
+        x = x.detach().reshape(-1, x.shape[-1]).to(self._dtype)
+        self._add(name, parameter, axis, expert, x.abs().sum(0), x.square().sum(0), len(x))
+
+    def _see_tokens(self, ids: Tensor, weight: Tensor) -> None:
+        found = self._named(weight)
+        if found is None:
+            return
+        name, parameter, _ = found
+        if name not in self._embeddings:  # of a tied tensor forget the head's use
+            self._embeddings.add(name)
+            self._abs.pop(name, None)
+        counts = torch.bincount(ids.reshape(-1), minlength=parameter.shape[0]).to(self._dtype)
+        self._add(name, parameter, -2, None, counts, counts, ids.numel())
+
+    def _add(
+        self, name: str, weight: Tensor, axis: int, expert: int | None, total: Tensor, square: Tensor, rows: int
     ) -> None:
-        """Take the hooks off, also after an exception."""
-        for hook in self._hooks:
-            hook.remove()
+        if name not in self._abs:
+            shape = (weight.shape[0], weight.shape[axis]) if weight.dim() == 3 else (1, weight.shape[axis])
+            self._axis[name] = axis
+            self._abs[name] = torch.zeros(shape, dtype=self._dtype, device=weight.device)
+            self._square[name] = torch.zeros_like(self._abs[name])
+            self._rows[name] = torch.zeros(shape[0], dtype=self._dtype, device=weight.device)
+        slot = expert or 0
+        self._abs[name][slot] += total
+        self._square[name][slot] += square
+        self._rows[name][slot] += rows
 
-    def _hook(self, name: str, module: nn.Module):  # noqa: ANN202 (the type of a forward-pre hook)
-        embedding = isinstance(module, nn.Embedding)
-        def observe(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            x = arguments[0].detach()
-            if embedding:
-                counts = torch.bincount(x.reshape(-1), minlength=len(self._abs[name])).to(self._dtype)
-                self._abs[name] += counts
-                self._square[name] += counts
-            else:
-                x = x.reshape(-1, x.shape[-1]).to(self._dtype)
-                self._abs[name] += x.abs().sum(0)
-                self._square[name] += x.square().sum(0)
-
-        return observe
-
-    def end_text(self, tokens: int) -> None:
-        """Count one text and its tokens, the last one included."""
+    def end_text(self) -> None:
+        """Count one text."""
         self._texts += 1
-        self._tokens += tokens
 
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return the statistics by tensor, shaped to broadcast along the weight's input axis."""
 
-        def shaped(name: str, vector: Tensor) -> Tensor:
-            return vector[:, None] if self._axis[name] == 0 else vector[None, :]
+        def shaped(name: str, value: Tensor) -> Tensor:
+            value = value[:, None, :] if self._axis[name] == -1 else value[:, :, None]
+            return value if len(self._abs[name]) > 1 else value[0]
 
         return {
             name: {
-                "input_abs": shaped(name, self._abs[name] / self._tokens),
+                "input_abs": shaped(name, total / self._rows[name].clamp(min=1)[:, None]),
                 "input_sq": shaped(name, self._square[name] / self._texts),
             }
-            for name in self._owners
+            for name, total in self._abs.items()
         }

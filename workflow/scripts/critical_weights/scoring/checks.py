@@ -6,6 +6,7 @@ nothing. They catch wrong axes, lost tokens, dropped tensors, tied gradients cou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,11 +87,12 @@ def check_laws(sums: Mapping[str, SignedSums], facts: Mapping[str, Any], dtype: 
         q_pairs = q.row.reshape(kv_heads, heads // kv_heads, 2, -1).sum((1, 2))
         k_pairs = k.row.reshape(kv_heads, 2, -1).sum(1)
         errors[LAWS[2]].append(_error(q_pairs, k_pairs, (q, k)))
-        errors[LAWS[3]].append(_error(part["input_layernorm"].row, q.col + k.col + v.col, (q, k, v)))
-        errors[LAWS[4]].append(_error(part["post_attention_layernorm"].row, gate.col + up.col, (gate, up)))
+        first, second = part["input_layernorm"], part["post_attention_layernorm"]
+        errors[LAWS[3]].append(_error(first.row, _added(q.col, k.col, v.col), (first, q, k, v)))
+        errors[LAWS[4]].append(_error(second.row, _added(gate.col, up.col), (second, gate, up)))
     if not tied:
         head, norm = by_place[None, "lm_head"], by_place[None, "norm"]
-        errors[LAWS[5]].append(_error(norm.row, head.col, (head,)))
+        errors[LAWS[5]].append(_error(norm.row, head.col, (norm, head)))
         errors[LAWS[6]].append(abs(sum(w.total for w in writers)) / sum(w.l1 for w in writers))
     return [_judge(law, found, dtype) for law, found in errors.items()]
 
@@ -104,16 +106,27 @@ def _not_applicable(facts: Mapping[str, Any]) -> str | None:
 
 
 def _error(left: Tensor, right: Tensor, summed: tuple[SignedSums, ...]) -> float:
+    if left.numel() != right.numel():  # so it is when an axis is taken for another
+        return math.inf
     norm = sum(s.l1 for s in summed)
     return (left.reshape(-1) - right.reshape(-1)).abs().sum().item() / norm if norm else 0.0
+
+
+def _added(*lines: Tensor) -> Tensor:
+    """Add lines up; an empty one where their lengths differ, which then equals nothing."""
+    return sum(lines[1:], lines[0]) if len({len(line) for line in lines}) == 1 else lines[0][:0]
 
 
 def _judge(law: str, found: list[float], dtype: torch.dtype) -> dict[str, Any]:
     if not found:
         return _entry(law, "not applicable", reason="the head is tied to the embedding")
-    worst, tolerance = max(found), TOLERANCE[dtype]
+    tolerance = TOLERANCE[dtype]
     if law == LAWS[6]:
         tolerance = max(tolerance, EPSILON_TOLERANCE)
+    if not all(map(math.isfinite, found)):
+        reason = "the sums are not finite, or of unequal length"
+        return _entry(law, "failed", tolerance=tolerance, n=len(found), reason=reason)
+    worst = max(found)
     status = "passed" if worst <= tolerance else "failed"
     return _entry(law, status, error=worst, tolerance=tolerance, n=len(found))
 

@@ -18,10 +18,10 @@ from ..errors import ConfigError, ModelError, unknown
 from ..log import choice, logger
 from ..metrics import METRICS, Metric, family_metrics
 from ..score_store import create_store
-from .build import build_scores
 from .checks import SignedSums, check_laws, signed_sums
 from .loss import accumulator_dtype
 from .plain import gather_plain
+from .reducer import TensorReducer
 from .seam import Summary
 
 DENSE_BYTES = 4 << 30
@@ -62,12 +62,14 @@ def score_family(
         Figures of the run for the manifest: seconds, weights, tensors, blocks.
 
     Raises:
-        ModelError: the model is not the one of the facts, or a score is NaN or infinite; no store is left.
-        ConfigError: ``dense`` names an unknown metric.
+        ModelError: the model is not the one of the facts, or a weight or a score is NaN or infinite; no store is left.
+        ConfigError: ``dense`` names an unknown metric, or candidates or probes are too few.
 
     """
     entries = {t["name"]: t for t in facts["tensors"]}
+    check_settings(family, settings)
     check_same_model(model, entries)
+    check_weights(model)
     metrics = family_metrics(family)
     dense = choose_dense(settings.dense, facts, Path(folder))
     started = time.monotonic()
@@ -75,6 +77,7 @@ def score_family(
     run = gather_plain(model, texts, family, seed=settings.seed, probes=settings.probes, analysed=analysed)
     sums: dict[str, SignedSums] = {}
     skipped: dict[str, str] = {}
+    reducers: dict[Metric, TensorReducer] = {}
     written = 0.0
     with ExitStack() as stack:
         writers = {m: stack.enter_context(create_store(Path(folder) / f"{m.path}.h5")) for m in metrics}
@@ -88,12 +91,15 @@ def score_family(
                 continue
             clock = time.monotonic()
             for metric in metrics:
-                if all(need in item.statistics for need in metric.needs):
-                    keep = metric.name in dense
-                    scores = build_scores(item, metric, entry, candidates=settings.candidates, dense=keep)
-                    writers[metric].add(scores)
-                else:
+                if not all(need in item.statistics for need in metric.needs):
                     skipped[item.name] = run.summary.missing.get(item.name, "the engine gathered no such statistic")
+                    continue
+                if metric not in reducers:
+                    keep = metric.name in dense
+                    reducers[metric] = TensorReducer(metric, entry, candidates=settings.candidates, dense=keep)
+                reducers[metric].add(item)
+                if reducers[metric].complete:
+                    writers[metric].add(reducers.pop(metric).finish())
             written += time.monotonic() - clock
         for name, reason in skipped.items():
             logger(__name__).info("no %s metrics for %s: %s", family, name, reason)
@@ -111,6 +117,34 @@ def score_family(
         "blocks": facts["n_layers"],
         "texts": run.summary.n_texts,
     }
+
+
+def check_settings(family: str, settings: ScoringSettings) -> None:
+    """Check the counts among the settings.
+
+    Raises:
+        ConfigError: no candidate would be kept, or the probes have no standard error.
+
+    """
+    if settings.candidates < 1:
+        raise ConfigError("scoring.candidates is too small", got=settings.candidates, expected="at least 1")
+    if family == "curvature" and settings.probes < 2:
+        raise ConfigError("scoring.probes is too small", got=settings.probes, expected="at least 2")
+
+
+def check_weights(model: torch.nn.Module) -> None:
+    """Check that every weight is a finite number: one that is not makes every gradient NaN, and hides where it is.
+
+    Raises:
+        ModelError: some are not; the message names the first tensor.
+
+    """
+    for name, parameter in model.named_parameters():
+        if bad := parameter.numel() - int(torch.isfinite(parameter).sum()):
+            raise ModelError(
+                f"{bad} of {parameter.numel()} weights of {name} are NaN or infinite",
+                fix="The checkpoint is damaged, or its dtype is too narrow (scoring: dtype: float32)",
+            )
 
 
 def check_same_model(model: torch.nn.Module, entries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -149,7 +183,7 @@ def choose_dense(setting: str, facts: Mapping[str, Any], folder: Path) -> set[st
     if setting != "auto":
         by_path = {m.path: m.name for m in METRICS.values()}
         names = {by_path.get(name.strip(), name.strip()) for name in setting.split(",")}
-        for name in names - set(METRICS):
+        for name in sorted(names - set(METRICS)):
             raise unknown("metric in scoring.dense", name, {*METRICS, *by_path}, ConfigError)
         choice("dense scores", ", ".join(sorted(names)), "as configured", log)
         return names
@@ -195,9 +229,8 @@ def _attributes(
 def _log_laws(laws: list[dict[str, Any]]) -> None:
     for law in laws:
         if law["status"] == "failed":
-            logger(__name__).warning(
-                "self-check failed: %s (error %.2g, allowed %.2g)", law["law"], law["error"], law["tolerance"]
-            )
+            found = law["reason"] if law["error"] is None else f"error {law['error']:.2g}"
+            logger(__name__).warning("self-check failed: %s (%s, allowed %.2g)", law["law"], found, law["tolerance"])
     if laws:
         counts = {s: sum(law["status"] == s for law in laws) for s in ("passed", "failed", "not applicable")}
         logger(__name__).info("self-checks: %s", ", ".join(f"{n} {s}" for s, n in counts.items()))

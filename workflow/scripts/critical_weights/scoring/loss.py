@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +24,23 @@ def text_loss(model: nn.Module, ids: Tensor) -> Tensor:
     logits = model(input_ids=ids, use_cache=False).logits[0, :-1]
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return functional.cross_entropy(logits, ids[0, 1:], reduction="sum")
+
+
+@contextmanager
+def every_token_counts(model: nn.Module) -> Iterator[None]:
+    """Have autograd give the embedding row of the padding token its gradient too; undone afterwards.
+
+    An embedding made with a ``padding_idx`` gets no gradient there, although a real text may hold that token.
+    """
+    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    before = [m.padding_idx for m in embeddings]
+    try:
+        for module in embeddings:
+            module.padding_idx = None
+        yield
+    finally:
+        for module, index in zip(embeddings, before, strict=True):
+            module.padding_idx = index
 
 
 def accumulator_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -16,7 +16,7 @@ from ..log import progress
 from ..metrics import FAMILIES
 from .activations import InputStatistics
 from .curvature import HessianDiagonal
-from .loss import accumulator_dtype, text_loss
+from .loss import accumulator_dtype, every_token_counts, text_loss
 from .seam import Summary, TensorStatistics
 
 
@@ -24,7 +24,14 @@ class PlainRun:
     """One pass of the plain engine; see :class:`critical_weights.scoring.seam.Run`."""
 
     def __init__(
-        self, model: PreTrainedModel, texts: Sequence[Sequence[int]], family: str, *, seed: int, probes: int, probed: Collection[str]
+        self,
+        model: PreTrainedModel,
+        texts: Sequence[Sequence[int]],
+        family: str,
+        *,
+        seed: int,
+        probes: int,
+        probed: Collection[str],
     ) -> None:
         self.summary = Summary()
         self._model = model
@@ -45,7 +52,8 @@ class PlainRun:
             "gradient": self._gradient,
             "curvature": self._curvature,
         }[self._family]
-        statistics = gather()
+        with every_token_counts(self._model):
+            statistics = gather()
         for name, parameter in self._parameters.items():
             own = statistics.pop(name, {})
             yield TensorStatistics(name, parameter.detach().to(self._dtype), own)
@@ -63,11 +71,11 @@ class PlainRun:
         with InputStatistics(self._model, self._dtype) as inputs, torch.no_grad():
             for ids in self._progress():
                 losses += text_loss(self._model, ids).item()
-                inputs.end_text(ids.shape[1])
+                inputs.end_text()
         self._seen(losses)
         gathered = inputs.result()
         self.summary.missing = {
-            name: "its module is no Linear, Conv1D or plain Embedding, so its input was not observed"
+            name: "no product of it with an input was seen"
             for name in self._parameters
             if name not in gathered
         }
@@ -106,7 +114,9 @@ class PlainRun:
         estimate = HessianDiagonal(self._model, self._probed, self._dtype, seed=self._seed, probes=self._probes)
         losses = estimate.run(self._texts)
         self._seen(losses)
-        return estimate.result()
+        gathered = estimate.result()
+        self.summary.missing = {name: "no probe moves it" for name in self._parameters if name not in gathered}
+        return gathered
 
 
 def gather_plain(

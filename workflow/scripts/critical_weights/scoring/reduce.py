@@ -48,29 +48,43 @@ def moments(score: Tensor) -> dict[str, float | int]:
     }
 
 
-def histogram(score: Tensor) -> NDArray[np.int64]:
-    """Count positive float32 scores over the store's fixed bins; zeros are left out."""
+def fine_histogram(score: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count positive float32 scores, zeros left out.
+
+    Returns:
+        Counts over the fine bins of :mod:`critical_weights.histogram`, and over the store's bins.
+
+    """
     bits = score.reshape(-1).view(torch.int32)
     fine = torch.zeros(FINE_BINS, dtype=torch.int64, device=score.device)
     for part in bits.split(_CHUNK):
         fine += torch.bincount(part[part > 0] >> SHIFT, minlength=FINE_BINS)
-    return merge_fine(fine.cpu().numpy())
+    counts = fine.cpu().numpy()
+    return counts, merge_fine(counts)
 
 
-def top_indices(score: Tensor, count: int) -> Tensor:
-    """Return the flat indices of the ``count`` largest scores, best first; ties by index ascending.
+def top_indices(score: Tensor, count: int, fine: NDArray[np.int64]) -> Tensor:
+    """Return the flat indices of the ``count`` largest scores >= 0, best first; ties by index ascending.
 
-    ``torch.topk`` alone does not say which of several equal scores it takes.
+    The counts give a threshold that a few more scores than asked for reach; only those are sorted.
+
+    Args:
+        score: float32, contiguous.
+        count: how many; all of them where there are fewer.
+        fine: the counts of :func:`fine_histogram`.
+
     """
     flat = score.reshape(-1)
     count = min(count, flat.numel())
-    threshold = torch.topk(flat, count, sorted=True).values[-1]
-    above = (flat > threshold).nonzero().squeeze(1)
-    level = (flat == threshold).nonzero().squeeze(1)[: count - len(above)]
-    index = torch.cat([above, level])
-    order = torch.sort(flat[above], descending=True, stable=True).indices
-    index[: len(above)] = above[order]
-    return index
+    at_least = np.cumsum(fine[::-1])
+    if at_least[-1] >= count:
+        lowest = len(fine) - 1 - int(np.searchsorted(at_least, count))
+        index = (flat.view(torch.int32) >= max(lowest << SHIFT, 1)).nonzero().squeeze(1)
+    else:  # zeros are needed to fill up
+        positive = (flat > 0).nonzero().squeeze(1)
+        index = torch.cat([positive, (flat == 0).nonzero().squeeze(1)[: count - len(positive)]])
+    order = torch.sort(flat[index], descending=True, stable=True).indices[:count]
+    return index[order]
 
 
 def line_figures(value: Tensor, axes: Sequence[str], how: str) -> dict[str, Tensor]:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TensorStatistics:
-    """The statistics of one parameter tensor over all texts.
+    """The statistics of one parameter tensor over all texts, or of a slab of it.
+
+    A slab is a run of whole slices along the first storage axis; the slabs of a tensor come in ascending order.
 
     Attributes:
         name: tensor name, as ``named_parameters()`` has it.
@@ -50,5 +52,5 @@ class Run(Protocol):
     summary: Summary
 
     def __iter__(self) -> Iterator[TensorStatistics]:
-        """Yield every parameter tensor once, shared storage once, in any order."""
+        """Yield every parameter tensor once, whole or in ascending slabs; shared storage once; tensors in any order."""
         ...

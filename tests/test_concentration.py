@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import logging
+import math
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from critical_weights import concentration
+from critical_weights.concentration import TOP_FRACTIONS, concentration_table
+from critical_weights.errors import StoreError
+from critical_weights.tables import CONCENTRATION, read_table
+from script_call import call_script
+from synthetic_stores import TensorSpec, default_specs, matrix_specs, random_scores, write_store, write_study
+
+SPECS = default_specs()
+
+
+def slow_gini(values):
+    """Return half the mean absolute difference of all pairs, over the mean."""
+    values = values.astype(np.float64)
+    return np.abs(values[:, None] - values[None, :]).mean() / 2 / values.mean()
+
+
+def slow_share(values, m):
+    return math.fsum(sorted(values.astype(float), reverse=True)[:m]) / math.fsum(values.astype(float))
+
+
+def everything(scores):
+    return np.concatenate([values.ravel() for values in scores.values()])
+
+
+def rows_of(table, quantity, scope="all"):
+    return table[(table["quantity"] == quantity) & (table["scope"] == scope)]
+
+
+def exact_figures(values):
+    """Return the slow twin of each (quantity, at) that stands between bounds."""
+    n = len(values)
+    figures = {("gini", None): slow_gini(values)}
+    for m in range(n + 1):
+        figures["lorenz", m / n] = slow_share(values, m)
+    for fraction in TOP_FRACTIONS:
+        figures["top_share", fraction] = slow_share(values, max(1, math.ceil(fraction * n)))
+    return figures
+
+
+def assert_bounds(table, values, rel=0.0):
+    figures = exact_figures(values)
+    for row in table[table["quantity"].isin(["gini", "top_share", "lorenz"])].itertuples():
+        exact = figures[row.quantity, None if np.isnan(row.at) else row.at]
+        assert row.low - 1e-15 <= exact <= row.high + 1e-15, (row, exact)
+        assert row.low <= row.value <= row.high
+        assert row.high - row.low <= rel, row
+
+
+def test_with_every_score_the_figures_are_exact(tmp_path):
+    scores = random_scores(SPECS, seed=3)
+    values = everything(scores)
+    table = concentration_table([write_store(tmp_path / "s.h5", SPECS, scores, candidates=5)])
+    figures = exact_figures(values)
+    for row in table[table["quantity"].isin(["gini", "top_share", "lorenz"])].itertuples():
+        assert row.value == pytest.approx(figures[row.quantity, None if np.isnan(row.at) else row.at], rel=1e-12)
+        assert row.low == row.value == row.high
+    wide = values.astype(float)
+    assert rows_of(table, "effective_number")["value"].item() == pytest.approx(wide.sum() ** 2 / (wide**2).sum())
+    assert rows_of(table, "max_over_mean")["value"].item() == pytest.approx(wide.max() / wide.mean())
+    assert (table.loc[table["scope"] == "all", "weights"] == len(values)).all()
+    assert set(table["metric"]) == {"grad_squared"}
+
+
+def test_shares_by_component_and_layer(tmp_path):
+    scores = random_scores(SPECS, seed=3)
+    table = concentration_table([write_store(tmp_path / "s.h5", SPECS, scores, dense=False)])
+    total, n = everything(scores).astype(float).sum(), len(everything(scores))
+    for scope, key in (
+        ("component", lambda s: s.component),
+        ("layer", lambda s: str(s.layer).replace("None", "outside")),
+    ):
+        names = list(dict.fromkeys(key(spec) for spec in SPECS if spec.analysed))
+        found = rows_of(table, "score_share", scope)
+        assert sorted(found["name"]) == sorted(names)
+        for name in names:
+            own = everything({s.name: scores[s.name] for s in SPECS if s.analysed and key(s) == name})
+            row = found[found["name"] == name].iloc[0]
+            assert row["value"] == pytest.approx(own.astype(float).sum() / total, rel=1e-12)
+            assert row["weights"] == len(own)
+            weights = rows_of(table, "weight_share", scope).set_index("name").loc[name, "value"]
+            assert weights == pytest.approx(len(own) / n)
+    assert list(rows_of(table, "score_share", "layer")["name"]) == ["0", "1", "outside"]
+
+
+def test_without_the_scores_the_figures_stand_between_tight_bounds(tmp_path):
+    specs = matrix_specs(6, (20, 15))
+    scores = random_scores(specs, seed=4)
+    path = write_store(tmp_path / "s.h5", specs, scores, candidates=20, dense=False)
+    table = concentration_table([path])
+    assert_bounds(table, everything(scores), rel=0.02)
+    gini = rows_of(table, "gini").iloc[0]
+    assert 0 < gini["high"] - gini["low"] < 0.002
+    # The top twenty of each tensor hold the first twenty of all: exact, but for the rounding that bounds allow.
+    top = rows_of(table, "top_share").iloc[-1]
+    assert top["high"] - top["low"] < 1e-8
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=arrays(np.float32, 30, elements=st.one_of(st.just(0.0), st.floats(2**-90, 1024, width=32),
+                                                     st.floats(1, 3, width=32))).filter(lambda v: v.any()),
+    candidates=st.integers(1, 12),
+    some_dense=st.booleans(),
+)  # fmt: skip
+def test_bounds_hold_whatever_the_scores(tmp_path_factory, values, candidates, some_dense):
+    sizes = (4, 10, 16)
+    specs = [TensorSpec(f"t{n}", (n,), None, "x", "other", ("row",)) for n in sizes]
+    scores = dict(zip((s.name for s in specs), np.split(values, np.cumsum(sizes)[:-1]), strict=True))
+    dense = ["t10"] if some_dense else False
+    path = write_store(tmp_path_factory.mktemp("b") / "s.h5", specs, scores, candidates=candidates, dense=dense)
+    assert_bounds(concentration_table([path]), values, rel=1.0)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_equal_scores_have_a_gini_of_zero_and_one_score_alone_nearly_one(tmp_path, dense):
+    specs = matrix_specs(2, (5, 5))
+    equal = {spec.name: np.full(spec.shape, 0.1, np.float32) for spec in specs}
+    table = concentration_table([write_store(tmp_path / "s.h5", specs, equal, candidates=3, dense=dense)])
+    assert rows_of(table, "gini")["value"].item() == pytest.approx(0, abs=1e-9)
+    assert rows_of(table, "effective_number")["value"].item() == pytest.approx(50)
+    alone = {spec.name: np.zeros(spec.shape, np.float32) for spec in specs}
+    alone[specs[1].name][2, 3] = 7
+    table = concentration_table([write_store(tmp_path / "s.h5", specs, alone, candidates=3, dense=dense)])
+    row = rows_of(table, "gini").iloc[0]
+    assert (row["low"], row["value"], row["high"]) == pytest.approx((0.98, 0.98, 0.98), abs=1e-8)
+    assert rows_of(table, "max_over_mean")["value"].item() == pytest.approx(50)
+
+
+def test_beyond_the_limit_of_exact_figures_bounds_stand_in(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "critical_weights")
+    scores = random_scores(SPECS, seed=3)
+    path = write_store(tmp_path / "s.h5", SPECS, scores, candidates=20)
+    concentration_table([path])
+    assert "concentration of grad_squared: exact (every score is known)" in caplog.text
+    monkeypatch.setattr(concentration, "EXACT_LIMIT", 347)
+    assert_bounds(concentration_table([path]), everything(scores), rel=0.02)
+    assert "between bounds (348 weights, 120 of their scores known)" in caplog.text
+
+
+def test_scores_that_are_all_zero_have_no_concentration_and_it_is_said(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "critical_weights")
+    scores = {name: np.zeros_like(values) for name, values in random_scores(SPECS).items()}
+    table = concentration_table([write_store(tmp_path / "s.h5", SPECS, scores)])
+    assert set(table["quantity"]) == {"weight_share"}
+    assert "all 348 scores of grad_squared are 0" in caplog.text
+
+
+def test_points_of_the_curve_are_the_same_for_every_store_and_run_from_0_to_1(tmp_path):
+    folder = write_study(tmp_path, candidates=10, dense=False)
+    stores = [folder / "scores/mag.h5", folder / "scores/gradsq.h5"]
+    assert call_script("concentration", "--stores", *stores, "--output", folder / "concentration.csv") == 0
+    table = read_table(folder / "concentration.csv", CONCENTRATION)
+    lorenz = rows_of(table, "lorenz")
+    points = [list(part["at"]) for _, part in lorenz.groupby("metric", sort=False)]
+    assert points[0] == points[1]
+    assert points[0] == sorted(set(points[0]))
+    assert (points[0][0], points[0][-1]) == (0, 1)
+    for _, part in lorenz.groupby("metric"):
+        assert (np.diff(part["value"]) >= 0).all()
+        assert (part["value"].iloc[0], part["value"].iloc[-1]) == (0, pytest.approx(1))
+    assert list(dict.fromkeys(table["metric"])) == ["magnitude", "grad_squared"]
+
+
+def test_a_fraction_that_only_rounding_keeps_off_a_whole_number_is_that_number():
+    assert concentration._weights(1e-5, 300_000) == 3  # as floats 3.0000000000000004
+    assert concentration._weights(1e-6, 8_029_995_008) == 8030
+    assert concentration._weights(1e-6, 10) == 1
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [(lambda g: g.attrs.modify("sum", g.attrs["sum"] * 1.5), "sums of its scores do not fit their histograms"),
+     (lambda g: g["histogram"].write_direct(np.roll(g["histogram"][:], 9)), "not in its histogram"),
+     (lambda g: g.attrs.modify("zeros", 0), "histogram")],
+    ids=["sum", "histogram", "zeros"],
+)  # fmt: skip
+def test_figures_that_contradict_each_other_are_refused(tmp_path, damage, message):
+    path = write_store(tmp_path / "s.h5", SPECS, random_scores(SPECS), candidates=20, dense=False)
+    with h5py.File(path, "r+") as file:
+        damage(file["tensors/lm_head.weight"])
+    with pytest.raises(StoreError, match=rf"contradicts itself: .*{message}"):
+        concentration_table([path])

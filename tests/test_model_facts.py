@@ -1,0 +1,328 @@
+"""The facts of a model: every tensor with its place, kind, axes and ties, for every architecture of the tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
+
+from critical_weights.errors import ModelError
+from critical_weights.files import sha256_file, sha256_json
+from critical_weights.model_facts import describe_model, describe_tensors, find_blocks, stored_dtype
+from critical_weights.model_source import fetch_model
+from tiny_models import NAMES, save_tiny_folder, tiny_model
+
+KINDS = {"linear", "conv1d", "embedding", "norm", "bias", "experts", "other"}
+
+
+@cache
+def _tensors(name: str) -> dict[str, dict[str, Any]]:
+    return {t["name"]: t for t in describe_tensors(tiny_model(name))}
+
+
+def _meta(model_type: str, **settings: Any) -> dict[str, dict[str, Any]]:
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **settings))
+    return {t["name"]: t for t in describe_tensors(model)}
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    return fetch_model(folder.name, "local", path=str(folder))
+
+
+# Every architecture
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_tensor_is_there_once_in_order_with_all_its_facts(name: str) -> None:
+    model, found = tiny_model(name), list(_tensors(name).values())
+    parameters = dict(model.named_parameters())
+    assert [t["name"] for t in found] == list(parameters)
+    assert [t["position"] for t in found] == list(range(len(found)))
+    for tensor in found:
+        parameter = parameters[tensor["name"]]
+        assert tensor["shape"] == list(parameter.shape)
+        assert tensor["numel"] == parameter.numel()
+        assert tensor["kind"] in KINDS
+        assert len(tensor["axes"]) == parameter.dim()
+        assert set(tensor["axes"]) <= {"row", "col", "expert"}
+        assert tensor["component"]
+        assert tensor["analysed"] is (parameter.dim() >= 2)
+    assert sum(t["numel"] for t in found) == sum(p.numel() for p in model.parameters())
+    json.dumps(found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_are_those_in_the_names_and_equal_in_all_blocks(name: str) -> None:
+    blocks: dict[int | None, list[str]] = {}
+    for tensor in _tensors(name).values():
+        numbers = [int(part) for part in tensor["name"].split(".") if part.isdigit()]
+        assert [tensor["layer"]] == (numbers or [None])
+        blocks.setdefault(tensor["layer"], []).append(tensor["component"])
+    assert set(blocks) == {None, 0, 1}
+    assert blocks[0] == blocks[1]
+    for components in blocks.values():
+        assert len(set(components)) == len(components), "two tensors of a block would be one component"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kinds_are_those_of_the_modules(name: str) -> None:
+    """By what the module does: an embedding looks up, a Conv1D stores (in, out); the rest is told by name."""
+    modules = dict(tiny_model(name).named_modules())
+    routers = []
+    for tensor in _tensors(name).values():
+        owner, _, attribute = tensor["name"].rpartition(".")
+        kind, module = tensor["kind"], modules[owner]
+        if kind == "other":
+            routers.append(tensor["component"])
+        assert (kind == "embedding") == isinstance(module, nn.Embedding)
+        assert (kind == "conv1d") == (type(module).__name__ == "Conv1D" and attribute == "weight")
+        assert (kind == "bias") == (attribute == "bias")
+        assert (kind == "experts") == (attribute in ("gate_up_proj", "down_proj"))
+        assert (kind == "norm") == (len(tensor["shape"]) == 1 and attribute == "weight")
+        assert (kind == "linear") == (isinstance(module, nn.Linear) and attribute == "weight")
+    assert routers == (["gate", "gate"] if name == "mixtral" else [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_is_an_output_and_a_column_an_input(name: str) -> None:
+    """One forward pass with hooks tells how wide each module's input and output are."""
+    model = tiny_model(name)
+    widths: dict[str, tuple[int, int]] = {}
+
+    def hook(owner: str):
+        return lambda _, inputs, output: widths.__setitem__(owner, (inputs[0].shape[-1], output.shape[-1]))
+
+    for owner, module in model.named_modules():
+        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D":
+            module.register_forward_hook(hook(owner))
+    model(input_ids=torch.tensor([[1, 2, 3]]))
+    checked = 0
+    for tensor in _tensors(name).values():
+        owner = tensor["name"].removesuffix(".weight")
+        if owner in widths:
+            sizes = dict(zip(tensor["axes"], tensor["shape"], strict=True))
+            assert (sizes["col"], sizes["row"]) == widths[owner]
+            checked += widths[owner][0] != widths[owner][1]
+    assert checked > 0
+
+
+TIED = ("llama_tied", "gpt2", "qwen2", "gemma2", "opt", "falcon", "bloom")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ties_are_found_and_counted_once(name: str) -> None:
+    ties = {t["name"]: t["tied_to"] for t in _tensors(name).values() if t["tied_to"]}
+    if name not in TIED:
+        assert ties == {}
+        return
+    ((first, others),) = ties.items()
+    assert others == ["lm_head.weight"]
+    assert _tensors(name)[first]["kind"] == "embedding"
+    assert "lm_head.weight" not in _tensors(name)
+
+
+# Single ones
+
+
+def test_components_of_gpt2_and_its_conv1d_axes() -> None:
+    found = _tensors("gpt2")
+    attention, mlp = found["transformer.h.0.attn.c_proj.weight"], found["transformer.h.0.mlp.c_proj.weight"]
+    assert (attention["component"], mlp["component"]) == ("attn.c_proj", "mlp.c_proj")
+    assert found["transformer.h.1.mlp.c_proj.bias"]["component"] == "mlp.c_proj_bias"
+    assert found["transformer.h.1.mlp.c_fc.weight"] == {
+        "name": "transformer.h.1.mlp.c_fc.weight", "position": 22, "shape": [16, 24], "numel": 384, "layer": 1,
+        "component": "c_fc", "kind": "conv1d", "axes": ["col", "row"], "tied_to": [], "analysed": True,
+    }  # fmt: skip
+    assert found["transformer.h.0.ln_1.bias"]["component"] == "ln_1_bias"
+    assert found["transformer.wte.weight"]["axes"] == ["row", "col"]
+
+
+def test_components_of_llama() -> None:
+    found = _tensors("llama")
+    assert [t["component"] for t in found.values() if t["layer"] == 1] == [
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+        "input_layernorm", "post_attention_layernorm",
+    ]  # fmt: skip
+    assert [t["component"] for t in found.values() if t["layer"] is None] == ["embed_tokens", "norm", "lm_head"]
+
+
+def test_fused_experts_and_their_router() -> None:
+    found = _tensors("mixtral")
+    experts = found["model.layers.0.mlp.experts.gate_up_proj"]
+    assert (experts["kind"], experts["shape"], experts["axes"]) == ("experts", [4, 48, 16], ["expert", "row", "col"])
+    router = found["model.layers.0.mlp.gate.weight"]
+    assert (router["kind"], router["axes"], router["component"]) == ("other", ["row", "col"], "gate")
+
+
+SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "vocab_size": 11}
+
+
+@pytest.mark.parametrize(
+    "model_type, settings",
+    [
+        ("gpt_oss", {"num_local_experts": 3}),
+        ("llama4_text", {"num_local_experts": 3, "intermediate_size_mlp": 24, "interleave_moe_layer_step": 1}),
+    ],
+)
+def test_experts_that_are_stored_in_out(model_type: str, settings: dict[str, int]) -> None:
+    found = _meta(model_type, **SMALL, **settings)
+    for tensor in found.values():
+        if tensor["kind"] == "experts":
+            assert tensor["axes"] == ["expert", "col", "row"]
+            wanted = [3, 16, 48] if "gate_up" in tensor["name"] else [3, 24, 16]
+            assert tensor["shape"] == wanted
+    assert sum(t["kind"] == "experts" for t in found.values()) == 4
+
+
+def test_biases_of_experts_have_no_input_axis() -> None:
+    found = _meta("gpt_oss", **SMALL, num_local_experts=3)
+    bias = found["model.layers.0.mlp.experts.gate_up_proj_bias"]
+    assert (bias["kind"], bias["axes"], bias["shape"]) == ("bias", ["expert", "row"], [3, 48])
+    assert found["model.layers.0.self_attn.sinks"]["kind"] == "other"
+
+
+def test_convolutions_and_mixing_factors_are_not_taken_for_experts() -> None:
+    settings = {"hidden_size": 16, "num_hidden_layers": 2, "vocab_size": 11}
+    for name, tensor in {**_meta("mamba", **settings), **_meta("rwkv", **settings)}.items():
+        assert tensor["kind"] != "experts", name
+        if len(tensor["shape"]) == 3:
+            assert (tensor["kind"], tensor["axes"]) == ("other", ["axis0", "axis1", "axis2"])
+
+
+def test_1d_tensors_are_analysed_on_request_and_scalars_never() -> None:
+    model = tiny_model("gpt2")
+    model.register_parameter("scale", nn.Parameter(torch.tensor(1.0)))
+    with_1d = describe_tensors(model, include_1d=True)
+    assert {t["name"] for t in with_1d if not t["analysed"]} == {"scale"}
+    without = describe_tensors(model)
+    assert [t["name"] for t in without if t["analysed"]] == [t["name"] for t in with_1d if len(t["shape"]) == 2]
+
+
+def test_llama_31_8b_has_its_published_sizes() -> None:
+    config = LlamaConfig(
+        vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
+        num_key_value_heads=8,
+    )  # fmt: skip
+    with torch.device("meta"):
+        found = describe_tensors(AutoModelForCausalLM.from_config(config))
+    analysed = [t for t in found if t["analysed"]]
+    assert (len(found), sum(t["numel"] for t in found)) == (291, 8_030_261_248)
+    assert (len(analysed), sum(t["numel"] for t in analysed)) == (226, 8_029_995_008)
+    assert {t["layer"] for t in found} == {None, *range(32)}
+
+
+def test_blocks_are_the_outermost_list_with_the_most_weights() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.small = nn.ModuleList([nn.Linear(2, 2)])
+            self.layers = nn.ModuleList([nn.ModuleList([nn.Linear(9, 9)]), nn.ModuleList([nn.Linear(9, 9)])])
+
+    name, blocks = find_blocks(Model())
+    assert name == "layers"
+    assert len(blocks) == 2
+    with pytest.raises(ModelError, match="Linear has no list of transformer blocks"):
+        find_blocks(nn.Linear(2, 2))
+
+
+# A folder
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_folder(tmp_path_factory.mktemp("m") / "tiny", "llama", dtype=torch.bfloat16)
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_folder, tmp_path / "tiny"))
+
+
+def _change_config(folder: Path, **values: Any) -> None:
+    config = json.loads((folder / "config.json").read_text()) | values
+    kept = {key: value for key, value in config.items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(kept))
+
+
+def test_facts_of_a_folder(folder: Path) -> None:
+    facts = describe_model(_record(folder))
+    tensors = facts.pop("tensors")
+    files = facts.pop("files")
+    n_weights = sum(t["numel"] for t in tensors)
+    assert facts == {
+        "model": "tiny", "source": "local", "repo": None, "revision": None, "checkpoint": None,
+        "architecture": "LlamaForCausalLM", "model_type": "llama", "checkpoint_dtype": "bfloat16", "vocab_size": 300,
+        "hidden_size": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "head_dim": 4, "intermediate_size": 24,
+        "max_positions": 128, "n_tensors": 21, "n_weights": n_weights,
+        "analysed": {"n_tensors": 16, "n_weights": n_weights - 5 * 16, "include_1d": False},
+        "sha256": sha256_json(files),
+    }  # fmt: skip
+    names = ("config.json", "model.safetensors")
+    assert files == [
+        {"name": n, "bytes": (folder / n).stat().st_size, "sha256": sha256_file(folder / n)} for n in names
+    ]
+    assert str(folder) not in json.dumps([facts, tensors, files])
+
+
+def test_every_1d_tensor_counts_on_request(folder: Path) -> None:
+    facts = describe_model(_record(folder), include_1d=True)
+    assert facts["analysed"] == {"n_tensors": 21, "n_weights": facts["n_weights"], "include_1d": True}
+
+
+def test_the_hash_follows_the_files(folder: Path) -> None:
+    before = describe_model(_record(folder))["sha256"]
+    assert describe_model(_record(folder))["sha256"] == before
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    assert describe_model(_record(folder))["sha256"] != before
+
+
+def test_a_config_without_dtype_takes_the_files_one(folder: Path) -> None:
+    """DialoGPT's and GPT-2's configs name none; a bfloat16 checkpoint was once called float32."""
+    _change_config(folder, dtype=None)
+    assert describe_model(_record(folder))["checkpoint_dtype"] == "bfloat16"
+    (folder / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(ModelError, match=r"model\.safetensors is cut short or damaged"):
+        describe_model(_record(folder))
+    assert stored_dtype([]) == "float32"
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"model_type": "zorblax"}, "the config of tiny cannot be used: .*`zorblax`"),
+        ({"model_type": None}, "the config of tiny cannot be used"),
+        ({"hidden_size": "many"}, "hidden_size"),
+        ({"num_attention_heads": 3}, "not a multiple"),
+        ({"model_type": "t5"}, "tiny is no causal language model that can be built"),
+        ({"quantization_config": {"quant_method": "awq"}}, "tiny is a quantised checkpoint"),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "x.Y"}}, "custom code"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_one_line(folder: Path, change: dict[str, Any], words: str) -> None:
+    _change_config(folder, **change)
+    with pytest.raises(ModelError, match=words) as caught:
+        describe_model(_record(folder))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_config_that_is_no_json_is_one_line(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="not a valid JSON file"):
+        describe_model(_record(folder))
+
+
+def test_tensors_of_no_known_kind_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "critical_weights"):
+        describe_model(_record(save_tiny_folder(tmp_path / "moe", "mixtral")))
+    assert [m.partition(":")[0] for m in caplog.messages] == [f"model.layers.{i}.mlp.gate.weight" for i in (0, 1)]

@@ -1,0 +1,122 @@
+"""Loading for scoring: the chosen dtype and device with their reasons; no weight missing, none made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from critical_weights.errors import ModelError
+from critical_weights.model_load import choose_device, choose_dtype, load_model
+from critical_weights.model_source import fetch_model
+from tiny_models import save_tiny_folder
+
+CPU = torch.device("cpu")
+FIFTH = "model.layers.0.mlp.gate_proj.weight"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_tiny_folder(tmp_path / "tiny", "llama")
+
+
+def _load(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    return load_model(fetch_model("mine", "local", path=str(folder)), dtype, CPU)
+
+
+def _rewrite(folder: Path, change: dict[str, torch.Tensor | None]) -> None:
+    weights = load_file(folder / "model.safetensors") | change
+    kept = {name: w for name, w in weights.items() if w is not None}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_every_weight_is_the_files_in_the_dtype_asked_for(folder: Path, dtype: torch.dtype) -> None:
+    model = _load(folder, dtype)
+    assert not model.training
+    stored = load_file(folder / "model.safetensors")
+    parameters = dict(model.named_parameters())
+    assert set(parameters) == set(stored)
+    for name, parameter in parameters.items():
+        assert parameter.requires_grad
+        assert parameter.dtype == dtype
+        assert torch.equal(parameter, stored[name].to(dtype))
+
+
+def test_several_files_are_one_model(tmp_path: Path, folder: Path) -> None:
+    shards = save_tiny_folder(tmp_path / "shards", "llama", max_shard_size="20KB")
+    assert len(list(shards.glob("*.safetensors"))) > 1
+    one, several = dict(_load(folder).named_parameters()), dict(_load(shards).named_parameters())
+    assert one.keys() == several.keys()
+    assert all(torch.equal(one[name], several[name]) for name in one)
+
+
+def test_a_tied_head_is_not_missing(tmp_path: Path) -> None:
+    model = _load(save_tiny_folder(tmp_path / "tied", "llama_tied"))
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def test_a_missing_tensor_is_named_not_drawn_at_random(folder: Path) -> None:
+    _rewrite(folder, {FIFTH: None})
+    with pytest.raises(ModelError, match=f"the files of model 'mine' lack 1 tensors, first {FIFTH}"):
+        _load(folder)
+
+
+def test_a_tensor_of_another_shape_is_named(folder: Path) -> None:
+    _rewrite(folder, {FIFTH: torch.ones(3, 16)})
+    with pytest.raises(ModelError, match=rf"have another shape than config\.json says for 1 tensors, first {FIFTH}"):
+        _load(folder)
+
+
+def test_a_tensor_too_many_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _rewrite(folder, {"extra.weight": torch.ones(3)})
+    with caplog.at_level("INFO", "critical_weights"):
+        _load(folder)
+    assert "1 tensors in the files are not part of the model, first extra.weight" in caplog.text
+
+
+@pytest.mark.parametrize("part", [0, 0.01, 0.5, 0.99])
+def test_a_file_cut_short_is_one_line(folder: Path, part: float) -> None:
+    """An interrupted copy; safetensors' own error is of no common family."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    with pytest.raises(ModelError, match="a safetensors file of model 'mine' is cut short or damaged") as caught:
+        _load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_dtype_follows_the_setting_then_the_checkpoint(caplog: pytest.LogCaptureFixture) -> None:
+    facts = {"checkpoint_dtype": "bfloat16"}
+    with caplog.at_level("INFO", "critical_weights"):
+        assert choose_dtype("auto", facts) is torch.bfloat16
+        assert choose_dtype("float64", facts) is torch.float64
+    assert caplog.messages == ["dtype: bfloat16 (the checkpoint's own)", "dtype: float64 (as configured)"]
+    with pytest.raises(ModelError, match=r"unknown dtype 'float33'\. Did you mean float32"):
+        choose_dtype("float33", facts)
+    with pytest.raises(ModelError, match="unknown dtype 'float8_e4m3fn'"):
+        choose_dtype("auto", {"checkpoint_dtype": "float8_e4m3fn"})
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_device_follows_the_setting_then_what_is_there(
+    available: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    with caplog.at_level("INFO", "critical_weights"):
+        assert choose_device("auto").type == ("cuda" if available else "cpu")
+    assert "a CUDA device is there" in caplog.text if available else "no CUDA device is there" in caplog.text
+    assert choose_device("cpu").type == "cpu"
+    if available:
+        assert choose_device("cuda:1") == torch.device("cuda", 1)
+    else:
+        with pytest.raises(ModelError, match=r"torch sees none\. Use device: auto or cpu"):
+            choose_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "CPU"])
+def test_an_unknown_device_is_one_line(name: str) -> None:
+    with pytest.raises(ModelError, match=f"unknown device '{name}'.*Known: auto, cpu, cuda"):
+        choose_device(name)

@@ -1,0 +1,174 @@
+"""Where models come from: folders that are there, and one line for each that cannot be used. No network is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+
+from critical_weights import model_source
+from critical_weights.errors import ModelError
+from critical_weights.model_source import BUNDLED, HUB_FILES, check_folder, fetch_model
+
+
+def _folder(path: Path, *names: str) -> Path:
+    path.mkdir(parents=True)
+    for name in names:
+        (path / name).write_bytes(b"{}")
+    return path
+
+
+def _sharded(path: Path, *, lacking: tuple[str, ...] = ()) -> Path:
+    shards = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
+    folder = _folder(path, "config.json", *(s for s in shards if s not in lacking))
+    weights = {"b": shards[1], "a": shards[0], "c": shards[2], "d": shards[0]}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
+    return folder
+
+
+def _refused(words: str, *arguments: str, **named: Any) -> None:
+    with pytest.raises(ModelError, match=words) as caught:
+        fetch_model(*arguments, **named)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_local_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _folder(tmp_path / "m", "config.json", "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    record = fetch_model("mine", "local", path="m")
+    assert record == {
+        "model": "mine", "source": "local", "repo": None, "revision": None, "commit": None, "checkpoint": None,
+        "path": str(folder),
+    }  # fmt: skip
+    assert fetch_model("mine", "local", path="../" + tmp_path.name + "/m")["path"] == str(folder)
+
+
+def test_a_home_folder_is_spelled_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _folder(tmp_path / "m", "config.json", "model.safetensors")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fetch_model("mine", "local", path="~/m")["path"] == str(tmp_path / "m")
+
+
+def test_local_without_a_path_and_hub_without_a_repo() -> None:
+    _refused("model 'mine' has source local but no path", "mine", "local")
+    _refused("model 'mine' has source hub but no repo", "mine", "hub")
+
+
+def test_an_unknown_source_is_named_with_near_ones() -> None:
+    _refused("unknown model source 'locale'. Did you mean local", "mine", "locale")
+
+
+def test_a_missing_folder_or_a_file_for_it(tmp_path: Path) -> None:
+    _refused(f"there is no model folder {tmp_path / 'no'}", "mine", "local", path=str(tmp_path / "no"))
+    (tmp_path / "file").write_text("")
+    _refused("there is no model folder .*file", "mine", "local", path=str(tmp_path / "file"))
+
+
+def test_a_folder_without_config(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "m", "model.safetensors")
+    _refused(f"model folder {folder} has no config.json", "mine", "local", path=str(folder))
+
+
+def test_a_folder_without_safetensors(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "m", "config.json", "tokenizer.json")
+    _refused(r"has no model\.safetensors\. Save the model as safetensors", "mine", "local", path=str(folder))
+
+
+def test_pickles_are_named_and_never_read(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "m", "config.json", "pytorch_model.bin", "a.pth", "b.pt", "c.bin")
+    words = r"has no model\.safetensors, only a\.pth, b\.pt, c\.bin \(pickles are never read\)\. Save the model"
+    _refused(words, "mine", "local", path=str(folder))
+
+
+def test_several_files_are_those_of_the_index(tmp_path: Path) -> None:
+    folder = _sharded(tmp_path / "m")
+    (folder / "consolidated.safetensors").write_bytes(b"the same weights in another layout")
+    assert [f.name for f in check_folder(folder)] == [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
+
+
+def test_a_single_file_goes_before_an_index_as_transformers_has_it(tmp_path: Path) -> None:
+    folder = _sharded(tmp_path / "m")
+    (folder / "model.safetensors").write_bytes(b"")
+    assert [f.name for f in check_folder(folder)] == ["model.safetensors"]
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    folder = _sharded(tmp_path / "m", lacking=("model-00002-of-00003.safetensors",))
+    _refused("lacks 1 of 3 files, first model-00002-of-00003.safetensors", "mine", "local", path=str(folder))
+
+
+# The bundled model
+
+
+def test_the_bundled_model_and_its_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_source, "BUNDLED", tmp_path / "bundled")
+    _folder(tmp_path / "bundled", "config.json", "model.safetensors")
+    step = _folder(tmp_path / "bundled" / "checkpoints" / "step_000100", "config.json", "model.safetensors")
+    final = fetch_model("bundled", "bundled")
+    assert (final["path"], final["checkpoint"]) == (str(tmp_path / "bundled"), "final")
+    assert fetch_model("bundled", "bundled", checkpoint="final") == final
+    early = fetch_model("bundled", "bundled", checkpoint="step_000100")
+    assert (early["path"], early["checkpoint"]) == (str(step), "step_000100")
+    _refused("unknown checkpoint 'step_100'. Did you mean step_000100", "b", "bundled", checkpoint="step_100")
+    _refused("unknown checkpoint '../x'", "b", "bundled", checkpoint="../x")
+
+
+def test_the_bundled_model_lies_in_the_workflow() -> None:
+    assert BUNDLED.parts[-3:] == ("workflow", "resources", "bundled_model")
+
+
+# The hub, without a network
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Stands for the hub: ``answer`` is returned or raised, ``asked`` is what was asked of it."""
+    state: dict[str, Any] = {"asked": []}
+
+    def snapshot_download(repo: str, **named: Any) -> str:
+        state["asked"].append((repo, named))
+        if isinstance(state["answer"], Exception):
+            raise state["answer"]
+        return str(state["answer"])
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return state
+
+
+def test_a_hub_model_records_the_commit_that_the_revision_is(tmp_path: Path, hub: dict[str, Any]) -> None:
+    hub["answer"] = _folder(tmp_path / "snapshots" / ("ab" * 20), "config.json", "model.safetensors")
+    record = fetch_model("llama", "hub", repo="meta-llama/Llama-3.1-8B", revision="main")
+    assert (record["commit"], record["revision"]) == ("ab" * 20, "main")
+    assert record["path"] == str(hub["answer"])
+    assert hub["asked"] == [("meta-llama/Llama-3.1-8B", {"revision": "main", "allow_patterns": list(HUB_FILES)})]
+
+
+def test_the_patterns_take_the_model_and_its_tokenizer_and_no_pickle_or_second_copy() -> None:
+    files = [
+        "model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "config.json",
+        "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt",
+    ]  # fmt: skip
+    others = [
+        "pytorch_model.bin", "consolidated.safetensors", "original/consolidated.00.pth", "README.md", "x.py",
+        "onnx/model.onnx", "model.pkl",
+    ]  # fmt: skip
+    kept = huggingface_hub.utils.filter_repo_objects(files + others, allow_patterns=list(HUB_FILES))
+    assert list(kept) == files
+
+
+def test_a_hub_that_cannot_be_reached(hub: dict[str, Any]) -> None:
+    hub["answer"] = huggingface_hub.errors.LocalEntryNotFoundError("Cannot find\nan appropriate snapshot")
+    _refused("a/b is not in the local hub cache and the hub cannot be reached.*source: local", "x", "hub", repo="a/b")
+
+
+def test_a_hub_that_refuses(hub: dict[str, Any]) -> None:
+    hub["answer"] = huggingface_hub.errors.HFValidationError("Repo id must\nuse alphanumeric chars")
+    _refused("the hub refused a b at v1: use alphanumeric chars.*hf auth login", "x", "hub", repo="a b", revision="v1")
+
+
+def test_offline_the_real_client_is_one_line_too(tmp_path: Path) -> None:
+    """With HF_HUB_OFFLINE=1, which all tests have, nothing is asked of the network."""
+    _refused("is not in the local hub cache", "x", "hub", repo="no-such-owner/no-such-model")

@@ -1,0 +1,451 @@
+import json
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from critical_weights.errors import ConfigError, CriticalWeightsError, TableError
+from critical_weights.report import write_report
+from critical_weights.report.analysis import at_one_k
+from critical_weights.report.experiments import exact_prefix
+from critical_weights.report.findings import findings
+from critical_weights.report.render import cell, markdown, render
+from critical_weights.report.show import bounded, bounded_share, listed, plural, real, share, size, token
+from synthetic_results import MODEL, TENSORS, experiments, finish, make_results, make_scores, rank
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+LABELS = ["gradsq_perlayer_k3", "gradxw_perblock_k6", "mag_global_k20"]
+PAGES = ("research_summary.md", "quantitative_summary.md", "report.html")
+TIMES = re.compile(r"^<!-- times -->$.*?^<!-- /times -->$", flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = make_results(tmp_path_factory.mktemp("study") / "results", LABELS)
+    return root, finish(root, LABELS)
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = make_results(tmp_path / "results", LABELS)
+    finish(root, LABELS)
+    return root
+
+
+@pytest.fixture(scope="module")
+def facts(study):
+    return json.loads((study[1] / "quantitative_results.json").read_text())
+
+
+def again(root, labels=LABELS):
+    write_report(root, "p2", MODEL, experiments(labels), root / "p2" / MODEL / "report")
+    return root / "p2" / MODEL / "report"
+
+
+def change(path, alter):
+    value = json.loads(path.read_text())
+    alter(value)
+    path.write_text(json.dumps(value))
+
+
+class Page(HTMLParser):
+    """What a page asks of a browser: elements with their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.wrong = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_html_is_one_file_that_asks_nothing_of_a_network(study):
+    text = (study[1] / "report.html").read_text()
+    page = Page(text)
+    tags = [tag for tag, _ in page.elements]
+    assert not {"script", "link", "iframe", "object", "form"} & set(tags)
+    pictures = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert len(pictures) == 3 * len(LABELS) + 2
+    assert all(p["src"].startswith("data:image/png;base64,") and p["alt"] for p in pictures)
+    assert not re.search(r"(?:src|href)=(?![\"'](?:data:|#))|url\(|@import", text)
+    assert "default-src 'none'" in text
+
+
+def test_html_is_well_formed_and_its_anchors_lead_somewhere(study):
+    page = Page((study[1] / "report.html").read_text())
+    assert (page.open, page.wrong) == ([], [])
+    names = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    targets = [attributes["href"][1:] for tag, attributes in page.elements if tag == "a"]
+    assert len(names) == len(set(names))
+    assert targets
+    assert set(targets) <= set(names)
+
+
+def test_tokens_can_neither_run_nor_hide_nor_pass_for_the_times_section(study):
+    for name in PAGES:
+        text = (study[1] / name).read_text()
+        assert "\u202e" not in text
+        assert "\u0301" not in text
+        assert len(TIMES.findall(text)) == 1
+        assert text.splitlines().count("<!-- times -->") == 1
+    assert "<script" not in (study[1] / "report.html").read_text()
+    assert "&lt;!--␣times␣--&gt;" in (study[1] / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("Ġthe", "Ġthe"),
+        ("▁naïve", "▁naïve"),
+        ("日本", "日本"),
+        (" ", "␣"),
+        ("\n", "\\n"),
+        ("\\n", "\\\\n"),
+        ("\t\r", "\\t\\r"),
+        ("\u202eevil", "\\u{202e}evil"),
+        ("\u0301", "\\u{301}"),
+        ("e\u0301", "e\u0301"),
+        ("\x00\x1b[31m", "\\u{0}\\u{1b}[31m"),
+        ("\ud800", "\\u{d800}"),
+        ("\u2028\xa0\u200b", "\\u{2028}\\u{a0}\\u{200b}"),
+        ("x" * 50, "x" * 40 + "... (50 characters)"),
+    ],
+)
+def test_every_character_of_a_token_can_be_seen(text, shown):
+    assert token(text) == shown
+
+
+def test_markdown_tables_have_as_many_cells_as_headings(study):
+    for name in PAGES[:2]:
+        width = None
+        tables = 0
+        for line in (study[1] / name).read_text().splitlines():
+            if not line.startswith("|"):
+                width = None
+                continue
+            cells = len(re.split(r"(?<!\\)\|", line)) - 2
+            tables += width is None
+            width = width or cells
+            assert cells == width, line
+        assert tables > 10
+
+
+@pytest.mark.parametrize(
+    "text, kind, wanted",
+    [
+        ("a|b`c", "code", "`` a\\|b`c ``"),
+        ("plain", "code", "`plain`"),
+        ("-", "code", "-"),
+        ("a*b* <x> [y]", "text", "a\\*b\\* \\<x\\> \\[y\\]"),
+        ("1/2 * h * w", "text", "1/2 * h * w"),
+        ("sum_s _x_", "text", "sum_s \\_x\\_"),
+        ("two\nlines", "text", "two lines"),
+    ],
+)
+def test_markdown_escapes(text, kind, wanted):
+    assert cell(text, kind) == wanted
+    assert kind == "code" or markdown(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "got, wanted",
+    [
+        (real(0.00012346), "0.0001235"),
+        (real(1.5e-7), "1.5e-07"),
+        (real(63754.2), "63,750"),
+        (real(None), "not applicable"),
+        (share(2.8e-6), "0.00028 %"),
+        (share(0.5), "50 %"),
+        (bounded(0.5, 0.5, 0.5), "0.5"),
+        (bounded(0.5, 0.4, 0.6), "0.5 (0.4 to 0.6)"),
+        (bounded_share(0.5, 0.49, 0.51), "50 % (49 to 51 %)"),
+        (bounded_share(0.5, 0.49999999, 0.5), "50 %"),
+        (size(999), "999 B"),
+        (size(8_030_261_248), "8.03 GB"),
+        (size(None), "not recorded"),
+        (listed(["a", "b", "c"]), "a, b and c"),
+        (listed(["a"]), "a"),
+        (plural(1, "text"), "1 text"),
+        (plural(1000, "text"), "1,000 texts"),
+    ],
+)
+def test_numbers_are_written_with_digits_that_mean_something(got, wanted):
+    assert got == wanted
+
+
+def test_best_weights_are_those_of_a_full_sort(facts):
+    scores = make_scores("gradxw", 0)
+    flat = sorted(
+        ((-float(score), place, index) for place, (name, *_) in enumerate(TENSORS)
+         for index, score in enumerate(scores[name].ravel())),
+    )  # fmt: skip
+    top = facts["metrics"]["grad_x_weight"]["top"]
+    assert facts["metrics"]["grad_x_weight"]["top_exact"] == 10
+    for row, (score, place, index) in zip(top, flat, strict=False):
+        columns = scores[TENSORS[place][0]].shape[1]
+        assert (row["parameter"], row["row"], row["col"]) == (TENSORS[place][0], *divmod(index, columns))
+        assert row["sensitivity_score"] == pytest.approx(-score, rel=1e-6)
+
+
+def test_scores_in_the_json_are_the_shortest_decimals_of_the_csvs_float32(study, facts):
+    line = (study[0] / "p2" / MODEL / LABELS[0] / "top_weights.csv").read_text().splitlines()[1]
+    assert repr(facts["metrics"]["grad_squared"]["top"][0]["sensitivity_score"]) in line
+
+
+@pytest.mark.parametrize("mode", ["perlayer", "perblock", "global"])
+@pytest.mark.parametrize("k", [1, 3, 7, 30, 200])
+def test_exact_prefix_is_the_longest_that_a_selection_can_vouch_for(mode, k):
+    for seed in range(6):
+        (run,) = experiments([f"gradsq_{mode}_k{k}"])
+        (everything,) = experiments(["gradsq_global_k1000"])
+        scores = make_scores("gradsq", seed)
+        tensors = {name: {"layer": layer, "num_weights": scores[name].size} for name, _, layer, _ in TENSORS}
+        ranking, full = rank(run, scores), rank(everything, scores)
+        n = exact_prefix(ranking, run, tensors)
+        addresses = [list(zip(frame["parameter"], frame["indices"], strict=True)) for frame in (ranking, full)]
+        assert addresses[0][:n] == addresses[1][:n]
+        if n < len(addresses[0]):
+            # Behind it stands a weight whose predecessor may be one that was not selected: the group has run out.
+            assert n > 0
+            of_group = [
+                r for r in range(len(ranking)) if group(ranking.iloc[r], mode) == group(ranking.iloc[n - 1], mode)
+            ]
+            assert of_group[-1] == n - 1
+        else:
+            assert mode == "global" or k >= min(t["num_weights"] for t in tensors.values())
+
+
+def group(row, mode):
+    return row["parameter"] if mode == "perlayer" else str(row["layer"]) if mode == "perblock" else 0
+
+
+def test_a_selection_that_leaves_out_a_whole_group_vouches_for_nothing():
+    (run,) = experiments(["gradsq_perlayer_k3"])
+    scores = make_scores("gradsq", 0)
+    tensors = {name: {"layer": layer, "num_weights": scores[name].size} for name, _, layer, _ in TENSORS}
+    ranking = rank(run, scores)
+    assert exact_prefix(ranking[ranking["parameter"] != TENSORS[1][0]], run, tensors) == 0
+
+
+def test_shares_of_the_total_score_add_up_over_components_and_blocks(facts):
+    for run in facts["experiments"].values():
+        selection = run["selection"]
+        for key in ("by_component", "by_layer"):
+            parts = sum(part["share_of_score"] for part in selection[key].values())
+            assert parts == pytest.approx(selection["share_of_score"], rel=1e-6)
+
+
+def test_distribution_is_over_all_weights(facts):
+    scores = make_scores("mag", 0)
+    overall = facts["metrics"]["magnitude"]["overall"]
+    everything = [float(s) for values in scores.values() for s in values.ravel()]
+    assert overall["num_weights"] == 120
+    assert overall["max_over_mean"] == pytest.approx(max(everything) / (sum(everything) / 120))
+    assert overall["zeros"] == sum(s == 0 for s in everything) == 4
+
+
+def test_corpus_loss_and_checks_say_which_metrics_they_are_of(facts):
+    (loss,) = facts["corpus_loss"]
+    assert loss["metrics"] == ["grad_squared", "grad_x_weight"]
+    assert (loss["value"], loss["n_texts"], loss["n_tokens"]) == (3.25, 7, 63)
+    assert [check["metrics"] for check in facts["checks"]] == [["grad_squared", "grad_x_weight"], ["magnitude"]]
+
+
+def test_what_a_metric_does_not_have_is_not_applicable(study):
+    text = (study[1] / "quantitative_summary.md").read_text()
+    best = text[text.index("**Best weights by magnitude**") :].split("**")[2]
+    rows = [line for line in best.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    assert len(rows) == 10
+    assert all(row.endswith("| not applicable |") for row in rows)
+
+
+def test_both_counts_of_tensors_and_weights_are_reported(study):
+    for name in PAGES:
+        text = (study[1] / name).read_text()
+        assert "5 of 6 (83.3 %)" in text
+        assert "120 of 124 (96.8 %)" in text
+
+
+def test_repeated_texts_are_not_counted_as_different_ones(study):
+    assert "one set of 7 texts, 5 of them different" in (study[1] / "research_summary.md").read_text()
+
+
+def test_every_finding_is_on_the_pages_and_in_the_json(study, facts):
+    assert 3 <= len(facts["findings"]) <= 6
+    html, md = ((study[1] / name).read_text() for name in ("report.html", "research_summary.md"))
+    for finding in facts["findings"]:
+        assert finding["name"] in html
+        assert finding["name"] in md
+
+
+def finding(facts, name):
+    return next(f for f in findings(facts) if f["name"] == name)
+
+
+def test_findings_follow_the_figures(facts):
+    facts = json.loads(json.dumps(facts))
+    parts = facts["metrics"]["grad_squared"]["concentration"]["by_component"]
+    assert "lies in embed_tokens: 98.8 % by grad_squared" in finding(facts, "Where the score lies")["text"]
+    parts["q_proj"]["score_share"], parts["embed_tokens"]["score_share"] = 0.9876, 0.001
+    assert "q_proj: 98.8 % by grad_squared" in finding(facts, "Where the score lies")["text"]
+    facts["metrics"]["magnitude"]["overall"]["max_over_mean"] = 5e5
+    assert (
+        "The most peaked of 3 metrics is magnitude: its largest score is 500,000 times"
+        in (finding(facts, "How peaked the scores are")["text"])
+    )
+
+
+def test_a_failed_law_is_the_first_thing_said_of_it(facts):
+    facts = json.loads(json.dumps(facts))
+    facts["checks"][0]["laws"][0] |= {"status": "failed", "error": 0.5}
+    told = finding(facts, "Whether the scores can be right")
+    assert "0 passed, 1 failed, so the scores of that pass are not to be trusted" in told["text"]
+
+
+def test_findings_of_one_metric_compare_nothing(facts):
+    facts = json.loads(json.dumps(facts))
+    facts["metrics"] = {"magnitude": facts["metrics"]["magnitude"]}
+    facts["experiments"] = {LABELS[2]: facts["experiments"][LABELS[2]]}
+    facts["overlap"], facts["checks"] = {"global": [], "tensor": []}, []
+    told = findings(facts)
+    assert [f["name"] for f in told] == [
+        "How much the selections hold", "How peaked the scores are", "Where the score lies", "Which weight leads",
+    ]  # fmt: skip
+    assert not any("metrics" in f["text"] for f in told)
+
+
+def test_an_overlap_that_is_not_exact_makes_no_finding(facts):
+    facts = json.loads(json.dumps(facts))
+    for row in facts["overlap"]["global"]:
+        row["complete"] = False
+    assert "How far the metrics agree" not in [f["name"] for f in findings(facts)]
+
+
+def test_overlap_is_shown_at_the_largest_k_that_every_pair_answers():
+    def rows(*ks):
+        return [{"k": k, "complete": complete} for k, complete in ks]
+
+    assert [r["k"] for r in at_one_k(rows(("30", True), ("100", True), ("3000", True), ("all", True)))] == ["100"]
+    assert [r["k"] for r in at_one_k(rows(("30", True), ("100", True), ("100", False)))] == ["30"]
+    assert [r["k"] for r in at_one_k(rows(("30", False), ("100", False)))] == ["30"]
+    assert at_one_k([]) == []
+
+
+def test_report_is_the_same_but_for_its_times(root, study):
+    report = root / "p2" / MODEL / "report"
+    before = {name: (report / name).read_text() for name in (*PAGES, "quantitative_results.json")}
+    for label in LABELS:
+
+        def other_machine(manifest):
+            manifest["started"] = "2031-01-01T00:00:00Z"
+            manifest["hardware"]["cpu"] = "Another Processor"
+            manifest["stages"]["rank"] = {"seconds": 7.0, "peak_memory_bytes": 5}
+
+        change(root / "p2" / MODEL / label / "experiment_manifest.json", other_machine)
+    again(root)
+    for name in PAGES:
+        text = (report / name).read_text()
+        assert text != before[name]
+        assert "Another Processor" in TIMES.search(text).group()
+        assert TIMES.sub("", text) == TIMES.sub("", before[name])
+    name = "quantitative_results.json"
+    old, new = json.loads(before[name]), json.loads((report / name).read_text())
+    assert old.pop("times") != new.pop("times")
+    assert old == new
+
+
+def test_two_reports_of_the_same_files_are_byte_identical(root):
+    report = root / "p2" / MODEL / "report"
+    before = {path.name: path.read_bytes() for path in report.iterdir()}
+    assert {path.name: path.read_bytes() for path in again(root).iterdir()} == before
+
+
+def test_reports_name_no_folder_of_this_machine(study):
+    for path in study[1].iterdir():
+        assert str(study[0]) not in path.read_text()
+
+
+def test_times_and_rates_come_from_the_manifests(root):
+    def timed(manifest):
+        manifest["scoring"] = {
+            "family": "gradient", "stages": {"load": 1.0, "score": 4.0}, "weights": 120, "tensors": 5, "blocks": 2,
+            "texts": 7, "peak_memory_bytes": 5_000_000, "device": "cpu", "threads": 2, "weights_per_second": 30.0,
+            "tensors_per_second": 1.25, "blocks_per_second": 0.5,
+        }  # fmt: skip
+        manifest["stages"] = {"plot": {"seconds": 12.0, "peak_memory_bytes": None}}
+
+    change(root / "p2" / MODEL / LABELS[0] / "experiment_manifest.json", timed)
+    text = TIMES.search((again(root) / "research_summary.md").read_text()).group()
+    assert "| `gradient` | cpu | 2 | 120 | 5 | 2 | 7 | load 1.0 s, score 4.0 s | 30 | 1.25 | 0.5 | 5 MB |" in text
+    assert f"| `{LABELS[0]}` | plot | 12 s | not applicable | not applicable | not applicable | not recorded |" in text
+
+
+def test_no_configured_experiment_is_one_clear_line(tmp_path):
+    with pytest.raises(ConfigError, match="no experiment is configured for phase 'p2' and model 'tiny'"):
+        write_report(tmp_path, "p2", "tiny", [], tmp_path / "report")
+
+
+def test_scores_of_another_model_are_refused(root):
+    change(root / "p2" / MODEL / "model.json", lambda facts: facts.update(sha256="0" * 64))
+    with pytest.raises(TableError, match=rf"experiment p2/tiny/{LABELS[0]} was made with another model"):
+        again(root)
+
+
+def test_scores_of_another_metric_are_refused(root):
+    path = root / "p2" / MODEL / LABELS[0] / "sensitivity_stats.json"
+    change(path, lambda stats: stats["store"].update(metric="obd"))
+    with pytest.raises(TableError, match="holds another metric's scores; got obd; expected grad_squared"):
+        again(root)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.json", "calibration.json", "analysis/overlap.csv", f"{LABELS[1]}/experiment_manifest.json"]
+)
+def test_a_missing_file_is_named(root, name):
+    (root / "p2" / MODEL / name).unlink()
+    with pytest.raises(CriticalWeightsError, match=name):
+        again(root)
+
+
+def test_a_figure_that_was_not_drawn_leaves_a_note(root):
+    for path in (root / "p2" / MODEL / LABELS[0] / "plots").iterdir():
+        path.unlink()
+    text = (again(root) / "report.html").read_text()
+    assert text.count("No figure was drawn.") == 1
+
+
+def test_a_missing_template_is_told_plainly(tmp_path):
+    with pytest.raises(CriticalWeightsError, match=r"there is no report template .*absent\.html\.j2"):
+        render("absent.html.j2", {}, tmp_path)
+
+
+def test_report_script_is_fast_and_says_where_the_report_is(study):
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "report.py", "--root", study[0], "--phase", "p2", "--model", MODEL,
+         "--experiments", ",".join(LABELS)], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert time.monotonic() - started < 5
+    assert f"the report is in {study[1] / 'report.html'}" in done.stderr
+
+
+def test_report_script_tells_a_mistake_in_one_line(study):
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "report.py", "--root", study[0], "--phase", "p2", "--model", MODEL,
+         "--experiments", ""],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "no experiment is configured" in done.stderr

@@ -1,0 +1,190 @@
+"""Result tables: what is written reads back the same, and what does not follow its schema says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from critical_weights.errors import TableError
+from critical_weights.tables import CONCENTRATION, OVERLAP, TABLES, TOP_WEIGHTS, Table, read_table, write_table
+
+TOKENS = [
+    "the", "com,ma", 'a "quote"', "new\nline", "NA", "null", "nan", "None", "", " leading", "trailing ", "\t", "'", "é",
+    "Ġbyte", "-", "1e5", "007", "True", "<NA>", "#x", "\\n", '"', ",", "\u2028", "\x00",
+]  # fmt: skip
+
+
+def _top(tokens: list[str], scores: np.ndarray | None = None) -> pd.DataFrame:
+    n = len(tokens)
+    rng = np.random.default_rng(0)
+    scores = rng.lognormal(-9, 9, n).astype(np.float32) if scores is None else scores
+    layer = pd.array([None if i % 3 == 0 else i for i in range(n)], "Int64")
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, n + 1), "rank_in_tensor": np.ones(n, int), "parameter": "model.embed.weight",
+            "indices": [f"({i}, 3303)" for i in range(n)], "sensitivity_score": scores,
+            "weight": rng.standard_normal(n).astype(np.float32), "gradient": np.full(n, np.nan, np.float32),
+            "layer": layer, "component": "embed", "expert": pd.array([None] * n, "Int64"),
+            "row": pd.array(np.arange(n) * 10**9, "Int64"), "col": pd.array([3303] * n, "Int64"), "token": tokens,
+        }
+    )  # fmt: skip
+
+
+def _example(table: Table, n: int = 3) -> pd.DataFrame:
+    values = {"str": "x", "bool": True}
+    return pd.DataFrame({c.name: pd.Series([values.get(c.dtype, 1)] * n).astype(c.dtype) for c in table.columns})
+
+
+def _same(got: pd.DataFrame, want: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(got, want.astype(got.dtypes.to_dict()), check_exact=True)
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_top_weights_round_trip_with_awkward_tokens(tmp_path: Path, returns: bool) -> None:
+    tokens = TOKENS + (["carriage\rreturn", "\r\n", "\r"] if returns else [])
+    frame = _top(tokens)
+    write_table(frame, tmp_path / "t.csv", TOP_WEIGHTS)
+    got = read_table(tmp_path / "t.csv", TOP_WEIGHTS)
+    _same(got, frame)
+    assert got["token"].tolist() == tokens
+    assert got["layer"].isna().tolist() == [i % 3 == 0 for i in range(len(tokens))]
+    assert got["gradient"].isna().all()
+    assert [str(t) for t in got.dtypes] == [c.dtype for c in TOP_WEIGHTS.columns]
+
+
+@pytest.mark.parametrize("token", ["plain", "carriage\rreturn"])
+def test_every_float32_reads_back_the_same(tmp_path: Path, token: str) -> None:
+    bits = np.random.default_rng(0).integers(0, int(np.float32(np.inf).view(np.int32)), 20_000).astype(np.int32)
+    special = np.array([0, 1, (1 << 23) - 1, 1 << 23, 0x7F7FFFFF], np.int32)
+    scores = np.concatenate([special, bits]).view(np.float32)
+    write_table(_top([token] * len(scores), scores), tmp_path / "t.csv", TOP_WEIGHTS)
+    got = read_table(tmp_path / "t.csv", TOP_WEIGHTS)["sensitivity_score"].to_numpy()
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got.view(np.int32), scores.view(np.int32))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9), st.text(min_size=1))
+def test_float64_and_any_text_read_back_the_same(tmp_path: Path, x: list[float], text: str) -> None:
+    name = text.encode(errors="ignore").decode()
+    frame = _example(CONCENTRATION, len(x)).assign(value=x, name=name)
+    path = tmp_path / "c.csv"
+    write_table(frame, path, CONCENTRATION)
+    got = read_table(path, CONCENTRATION)
+    assert got["value"].tolist() == x
+    assert got["name"].tolist() == [name] * len(x)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_every_table_round_trips(tmp_path: Path, table: Table, n: int) -> None:
+    frame = _example(table, n)
+    write_table(frame, tmp_path / "t.csv", table)
+    _same(read_table(tmp_path / "t.csv", table), frame)
+
+
+def test_the_file_is_utf8_with_a_header_commas_and_newlines_and_twice_the_same(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        write_table(_top(["é", "x"]), tmp_path / name, TOP_WEIGHTS)
+    content = (tmp_path / "a.csv").read_bytes()
+    assert content.decode("utf-8").split("\n")[0] == ",".join(c.name for c in TOP_WEIGHTS.columns)
+    assert content.count(b"\n") == 3
+    assert b"\r" not in content
+    assert (tmp_path / "b.csv").read_bytes() == content
+
+
+def test_optional_fields_may_be_empty_and_others_not(tmp_path: Path) -> None:
+    write_table(_top(["x"]), tmp_path / "t.csv", TOP_WEIGHTS)
+    text = (tmp_path / "t.csv").read_text()
+    (tmp_path / "t.csv").write_text(text.replace("\n1,1,", "\n1,,"))
+    with pytest.raises(TableError, match=r"column rank_in_tensor of .*t\.csv is not int64 \(row 2 is empty\)"):
+        read_table(tmp_path / "t.csv", TOP_WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    "column, value, words",
+    [
+        ("k", "all", None),
+        ("complete", "yes", "is not bool"),
+        ("shared", "1.5", "is not int64"),
+        ("share", "x", "float64"),
+    ],
+)
+def test_a_value_of_another_type_names_its_column(tmp_path: Path, column: str, value: str, words: str | None) -> None:
+    frame = _example(OVERLAP, 2)
+    write_table(frame, tmp_path / "o.csv", OVERLAP)
+    raw = pd.read_csv(tmp_path / "o.csv", dtype=str)
+    raw[column] = value
+    raw.to_csv(tmp_path / "o.csv", index=False)
+    if words is None:
+        assert read_table(tmp_path / "o.csv", OVERLAP)[column].tolist() == [value] * 2
+        return
+    with pytest.raises(TableError, match=words) as caught:
+        read_table(tmp_path / "o.csv", OVERLAP)
+    assert f"column {column} " in str(caught.value)
+
+
+def test_a_missing_column_is_named_with_near_ones(tmp_path: Path) -> None:
+    frame = _top(["x"]).rename(columns={"parameter": "parameters"})
+    with pytest.raises(TableError, match=r"no column 'parameter'.*Did you mean parameters\?"):
+        write_table(frame, tmp_path / "t.csv", TOP_WEIGHTS)
+    assert not list(tmp_path.iterdir())
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(TableError, match=r"t\.csv has no column 'parameter'.*Did you mean parameters\?"):
+        read_table(tmp_path / "t.csv", TOP_WEIGHTS)
+
+
+@pytest.mark.parametrize("change", ["extra", "order", "twice"])
+def test_other_columns_or_another_order_are_refused(tmp_path: Path, change: str) -> None:
+    frame = _example(OVERLAP)
+    names = list(frame.columns)
+    frame = {
+        "extra": frame.assign(more=1),
+        "order": frame[names[::-1]],
+        "twice": frame[[*names, names[0]]],
+    }[change]
+    frame.to_csv(tmp_path / "o.csv", index=False)
+    with pytest.raises(TableError, match="other columns or another order"):
+        read_table(tmp_path / "o.csv", OVERLAP)
+    with pytest.raises(TableError, match="other columns or another order"):
+        write_table(frame, tmp_path / "p.csv", OVERLAP)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (None, "there is no .* Run the stage that makes it"),
+        (b"", "cannot be read as a table"),
+        (b"\xff\xfe\x00", "cannot be read as a table"),
+    ],
+)
+def test_a_missing_empty_or_binary_file_is_one_line(tmp_path: Path, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / "o.csv").write_bytes(content)
+    with pytest.raises(TableError, match=words):
+        read_table(tmp_path / "o.csv", OVERLAP)
+    with pytest.raises(TableError, match="cannot be read as a table"):
+        read_table(tmp_path, OVERLAP)
+
+
+@pytest.mark.parametrize("rows", [slice(1, 2), slice(1, None)], ids=["one row", "every row"])
+def test_rows_with_a_field_too_many_are_refused_not_shifted(tmp_path: Path, rows: slice) -> None:
+    write_table(_example(OVERLAP), tmp_path / "o.csv", OVERLAP)
+    lines = (tmp_path / "o.csv").read_text().splitlines()
+    lines[rows] = [f"{line},more" for line in lines[rows]]
+    (tmp_path / "o.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(TableError, match=r"more fields|cannot be read as a table"):
+        read_table(tmp_path / "o.csv", OVERLAP)
+
+
+def test_every_column_says_what_it_means_and_names_are_unique() -> None:
+    for table in TABLES:
+        names = [c.name for c in table.columns]
+        assert len(set(names)) == len(names)
+        assert all(c.meaning for c in table.columns)
+        assert table.population

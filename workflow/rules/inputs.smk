@@ -1,0 +1,185 @@
+"""What a job reads and is told, where that depends on its wildcards."""
+
+
+def experiment_of(wildcards):
+    return Experiment(wildcards.phase, wildcards.model, wildcards.metric, wildcards.mode, int(wildcards.k))
+
+
+def digest_of(files):
+    return ",".join(sha256_file(file)[:16] for file in sorted(files))
+
+
+def fetch_options(wildcards):
+    """Return the model's entry as options of the script, but for the dtype, which scoring alone needs."""
+    entry = config["models"][wildcards.model]
+    return [f"--{key}={value}" for key, value in entry.items() if key != "dtype"]
+
+
+def local_files(*patterns):
+    """Return an input function for files of a local model's folder, so that a changed one is noticed."""
+
+    def files(wildcards):
+        entry = config["models"][wildcards.model]
+        if entry["source"] != "local":
+            return []
+        folder = Path(entry["path"]).expanduser()
+        return sorted(str(file) for pattern in patterns for file in folder.glob(pattern))
+
+    return files
+
+
+def bundled_model(*patterns):
+    """Return a function for `params` that digests files of the bundled model, wherever the checkout lies."""
+
+    def digest(wildcards):
+        entry = config["models"][wildcards.model]
+        if entry["source"] != "bundled":
+            return ""
+        folder = WORKFLOW / "resources" / "bundled_model"
+        if entry.get("checkpoint", "final") != "final":
+            folder = folder / "checkpoints" / entry["checkpoint"]
+        return digest_of(file for pattern in patterns for file in folder.glob(pattern))
+
+    return digest
+
+
+def text_files(wildcards):
+    """Return a phase's own text files: an edited one reruns that phase."""
+    files = (configs.text_file(config, wildcards.phase, use) for use in ("texts", "evaluation"))
+    return [str(file) for file in files if file]
+
+
+def bundled_texts(wildcards):
+    """Return the digest of those bundled texts that a phase uses."""
+    uses = {"texts": "calibration.txt", "evaluation": "evaluation.txt"}
+    folder = WORKFLOW / "resources" / "texts"
+    return digest_of(
+        folder / name for use, name in uses.items() if not configs.text_file(config, wildcards.phase, use)
+    )
+
+
+def text_options(wildcards):
+    """Return a phase's settings as options of the script."""
+    phase = dict(config["phases"][wildcards.phase])
+    for use in ("texts", "evaluation"):
+        phase[use] = configs.text_file(config, wildcards.phase, use) or "default"
+    return [f"--{key.replace('_', '-')}={value}" for key, value in phase.items()]
+
+
+def token_files(family):
+    """Return an input function for the token ids that a family reads: the static one reads none, no text reruns it."""
+
+    def files(wildcards):
+        folder = f"results/{wildcards.phase}/{wildcards.model}"
+        return [] if family == "static" else [f"{folder}/calibration.json", f"{folder}/tokens.json"]
+
+    return files
+
+
+def device(wildcards, threads):
+    """Return what to compute on; as in `stage`, no reason to compute again."""
+    return config["scoring"]["device"]
+
+
+def score_options(family):
+    """Return a function for `params`: the options that decide a family's scores."""
+
+    def options(wildcards):
+        settings = configs.resolve(config, wildcards.phase, wildcards.model, family)
+        given = {key: settings["scoring"][key] for key in ("dtype", "candidates", "dense", "probes") if key in settings["scoring"]}
+        if isinstance(given["dense"], list):
+            given["dense"] = ",".join(given["dense"]) or False
+        given["dense"] = str(given["dense"]).lower()
+        given["seed"] = settings["phase"]["seed"]
+        given |= zip(("calibration", "tokens"), token_files(family)(wildcards))
+        return [f"--{key}={value}" for key, value in given.items()]
+
+    return options
+
+
+def stage_store(wildcards):
+    return result_paths.store_file(wildcards.phase, wildcards.model, wildcards.metric)
+
+
+def configured(wildcards):
+    """Return the configured experiments of one phase and model."""
+    return [
+        e
+        for e in EXPERIMENTS
+        if (e.phase, e.model) == (wildcards.phase, wildcards.model)
+    ]
+
+
+def configured_stores(wildcards):
+    """Return the score stores of the configured experiments of one phase and model, each metric once."""
+    metrics = {e.metric for e in configured(wildcards)}
+    return [
+        result_paths.store_file(wildcards.phase, wildcards.model, metric)
+        for metric in METRICS_BY_PATH
+        if metric in metrics
+    ]
+
+
+def stage_benchmarks(wildcards):
+    """Return the benchmark file of each stage behind a run; paths, which no digest or time of them enters."""
+    experiment = experiment_of(wildcards)
+    of_model = f"benchmarks/{experiment.phase}/{experiment.model}"
+    of_run = f"benchmarks/{experiment.path}"
+    figures = {
+        f"plot_{figure}": f"{of_run}/plots/{experiment.metric_full}_k{experiment.k}_{figure}.tsv"
+        for figure in RUN_FIGURES
+    }
+    stages = {
+        "describe_model": f"{of_model}/describe_model.tsv",
+        "calibrate": f"{of_model}/calibrate.tsv",
+        "score": f"{of_model}/score_{experiment.definition.family}.tsv",
+        "rank": f"{of_run}/rank.tsv",
+        "summarise": f"{of_run}/summarise.tsv",
+        **figures,
+    }
+    return [f"--benchmark={stage}={file}" for stage, file in stages.items()]
+
+
+def report_inputs(wildcards):
+    """Return what the report's words and numbers come from."""
+    experiments = configured(wildcards)
+    tables = ("config.json", "sensitivity_stats.json", "top_weights.csv")
+    return [f"results/{e.path}/{name}" for e in experiments for name in tables]
+
+
+def report_companions(wildcards):
+    """Return what must be there but by its time alone reruns nothing.
+
+    A figure drawn again from the same numbers is the same figure; a changed way of drawing shows in `code`.
+    """
+    experiments = configured(wildcards)
+    figures = [file for e in experiments for file in result_paths.figure_files(e)]
+    figures += result_paths.analysis_figures(wildcards.phase, wildcards.model)
+    return ancient([*figures, *map(result_paths.manifest_file, experiments)])
+
+
+def phases_and_models():
+    """Return the pairs that have configured experiments, in the config's order."""
+    return list(dict.fromkeys((e.phase, e.model) for e in EXPERIMENTS))
+
+
+def small_results():
+    """Return all results of the configured experiments but the scores, in a fixed order."""
+    files = []
+    for experiment in EXPERIMENTS:
+        files += [
+            *result_paths.run_files(experiment),
+            result_paths.manifest_file(experiment),
+        ]
+    for phase, model in phases_and_models():
+        files += [
+            f"results/{phase}/{model}/{name}.json" for name in ("model", "calibration")
+        ]
+        files += result_paths.analysis_tables(phase, model)
+        files += result_paths.analysis_figures(phase, model)
+        files += result_paths.report_files(phase, model)
+    return files
+
+
+def everything_configured():
+    return [*small_results(), *result_paths.ARCHIVE_FILES] if EXPERIMENTS else []

@@ -1,0 +1,31 @@
+"""The report on one phase and model, from small result files alone."""
+
+
+rule report:
+    input:
+        report_inputs,
+        report_companions,
+        "results/{phase}/{model}/model.json",
+        "results/{phase}/{model}/calibration.json",
+        "results/{phase}/{model}/analysis/overlap.csv",
+        "results/{phase}/{model}/analysis/concentration.csv",
+    output:
+        [
+            f"results/{{phase}}/{{model}}/report/{name}"
+            for name in result_paths.REPORT_FILES
+        ],
+    log:
+        "logs/{phase}/{model}/report.log",
+    benchmark:
+        "benchmarks/{phase}/{model}/report.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        run=stage("report.py"),
+        experiments=lambda wildcards: ",".join(e.label for e in configured(wildcards)),
+        code=code("report.py", "report/*"),
+        drawing=[code("plot.py"), code("plot_analysis.py")],
+    shell:
+        "{params.run} --root results --phase {wildcards.phase} --model {wildcards.model}"
+        " --experiments {params.experiments} --output-dir results/{wildcards.phase}/{wildcards.model}/report"
+        " --log {log} --label {wildcards.phase}/{wildcards.model}"

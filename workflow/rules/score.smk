@@ -1,0 +1,37 @@
+"""Scores of every weight: one job a family of metrics, the stage that wants a GPU."""
+
+for family in FAMILIES:
+
+    rule:
+        name:
+            f"score_{family}"
+        input:
+            record="resources/models/{model}.json",
+            facts="results/{phase}/{model}/model.json",
+            texts=token_files(family),
+        output:
+            [
+                f"results/{{phase}}/{{model}}/scores/{metric.path}.h5"
+                for metric in family_metrics(family)
+            ],
+        log:
+            f"logs/{{phase}}/{{model}}/score_{family}.log",
+        benchmark:
+            f"benchmarks/{{phase}}/{{model}}/score_{family}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 8
+        resources:
+            gpu=1,
+        params:
+            run=stage("score.py"),
+            device=device,
+            family=family,
+            options=score_options(family),
+            version=SCORING_VERSION,
+        shell:
+            "HF_HUB_OFFLINE=1 {params.run} --family {params.family} --record {input.record}"
+            " --facts {input.facts} {params.options} --device {params.device}"
+            " --output-dir results/{wildcards.phase}/{wildcards.model}/scores"
+            " --timing benchmarks/{wildcards.phase}/{wildcards.model}/score_{params.family}.json"
+            " --log {log} --label {wildcards.phase}/{wildcards.model}"

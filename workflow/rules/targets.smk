@@ -1,0 +1,53 @@
+"""Rules named after run folders, and a plain word on targets that are wrong.
+
+A run folder is no output: each file in it belongs to its own stage. Snakemake takes a word on the command line for the
+name of a rule first, so a rule that is named after the folder and only has inputs makes the folder a target. The runs
+that the config does not list are known from the command line alone.
+"""
+
+from snakemake.cli import get_argument_parser
+
+from critical_weights.targets import missing_texts, nothing_configured, target_files
+
+
+def typed_targets():
+    """Return the targets on the command line; None where something else runs Snakemake, or Snakemake starts a job."""
+    if Path(sys.argv[0]).name not in ("snakemake", "__main__.py"):
+        return None
+    arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    return None if arguments.target_jobs else list(arguments.targets)
+
+
+def checked_targets(words):
+    """Return, for each target, the files it asks for; end with a line for each mistake in them."""
+    rule_names = {rule.name for rule in workflow.rules}
+    asked, errors = {}, []
+    for word in words:
+        try:
+            asked[word] = target_files(word, config, rule_names)
+        except CriticalWeightsError as error:
+            errors.append(error)
+    wanted = [file for files in asked.values() for file in files]
+    if not words or "all" in words:
+        wanted += small_results()
+        errors += [] if EXPERIMENTS else [nothing_configured("rule all")]
+    errors += missing_texts(wanted, config)
+    if errors:
+        stop(*errors)
+    return asked
+
+
+typed = typed_targets()
+folders = {
+    f"results/{experiment.path}{end}": target_files(f"results/{experiment.path}", config, ())
+    for experiment in EXPERIMENTS
+    for end in ("", "/")
+}
+for word, files in (folders | ({} if typed is None else checked_targets(typed))).items():
+    if files and files != [word]:
+
+        rule:
+            name:
+                word
+            input:
+                files,

@@ -1,0 +1,59 @@
+"""The words around the findings: what was done, what it does not show, what was checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from .show import count, listed, plural, share
+
+
+def lede(facts: Mapping[str, Any]) -> str:
+    """Say what was done, for a reader who sees the report for the first time."""
+    model, runs = facts["model"], facts["experiments"]
+    analysed, metrics = model["analysed"], list(facts["metrics"])
+    reads = [loss for loss in facts["corpus_loss"] if loss["n_texts"]]
+    text = (
+        f"Each of {count(analysed['n_weights'])} weights in {plural(analysed['n_tensors'], 'parameter tensor')} of "
+        f"{model['model']} ({share(analysed['n_weights'] / model['n_weights'])} of all its weights) was scored by "
+        f"{plural(len(metrics), 'metric')}: {listed(metrics)}. A score says how much a weight matters by that metric: "
+        f"larger is more critical. "
+    )
+    if reads:
+        text += f"The metrics that read text saw {plural(reads[0]['n_texts'], 'text')}. "
+    if any(metric["store"].get("skipped") for metric in facts["metrics"].values()):
+        text += "What a metric has no score for is listed under Metrics. "
+    return (
+        text + f"The highest scores make {plural(len(runs), 'selection')}. This report describes scores and selections."
+    )
+
+
+def limits(facts: Mapping[str, Any]) -> str:
+    """Say what the figures do not show."""
+    used = facts["texts"]["calibration"]
+    different = used["n_texts"] - used["n_duplicates"]
+    repeated = f", {count(different)} of them different" if used["n_duplicates"] else ""
+    return (
+        f"the scores come from one set of {plural(used['n_texts'], 'text')}{repeated}; how far other texts would "
+        "change them is not measured here. A score is an estimate made without changing the weight: what really "
+        "happens to the loss when a weight is changed is not measured here either."
+    )
+
+
+def checks(facts: Mapping[str, Any]) -> str:
+    """Say which conservation laws were checked, and how they came out."""
+    lines = []
+    for check in facts["checks"]:
+        names = listed(check["metrics"])
+        if not check["laws"]:
+            lines.append(f"{names}: not checked in this pass.")
+            continue
+        status = Counter(law["status"] for law in check["laws"])
+        lines.append(
+            f"{names}: {', '.join(f'{status[s]} {s}' for s in ('passed', 'failed', 'not applicable') if status[s])}."
+        )
+    return (
+        "Symmetries of the network tie sums of weight times gradient in one tensor to sums in another, whatever the "
+        f"texts. Outcomes of these laws, by scoring pass. {' '.join(lines)}"
+    )

@@ -1,0 +1,148 @@
+"""The tables on what went in: experiments, settings, model, texts, metrics, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import show
+from .sheet import CODE, MODE_WORDS, NUMBER, TEXT, Table, named, or_dash
+
+
+def experiments(runs: Mapping[str, Any]) -> Table:
+    """One row an experiment: what was selected."""
+    rows = [
+        [label, run["metric"], MODE_WORDS[run["mode"]], show.count(run["k"]),
+         show.count(run["selection"]["num_weights"]), show.count(run["selection"]["num_tensors"])]
+        for label, run in runs.items()
+    ]  # fmt: skip
+    columns = (("experiment", CODE), ("metric", CODE), ("selects", TEXT), ("k", NUMBER), ("weights selected", NUMBER),
+               ("tensors they lie in", NUMBER))  # fmt: skip
+    return Table("Experiments", columns, rows)
+
+
+_IN_PATH = ("experiment", "phase", "model", "metric", "mode", "k")
+
+
+def settings(runs: Mapping[str, Any]) -> Table:
+    """The settings of the experiments' config files but what their path says; where they differ, each one's value."""
+    flat = {label: dict(_flatten(run["config"])) for label, run in runs.items()}
+    names = dict.fromkeys(name for entries in flat.values() for name in entries if name not in _IN_PATH)
+    rows = []
+    for name in names:
+        values = {label: entries.get(name, "not set") for label, entries in flat.items()}
+        if len(set(values.values())) == 1:
+            rows.append([name, next(iter(values.values()))])
+        else:
+            rows.extend([f"{name} ({label})", value] for label, value in values.items())
+    return Table("Settings", (("setting", CODE), ("value", TEXT)), rows, "From the experiments' config.json.")
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        return [
+            pair for key, inner in value.items() for pair in _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    if isinstance(value, list):
+        return [(prefix, ", ".join(str(item) for item in value) or "none")]
+    return [(prefix, "none" if value is None else show.yes_no(value) if isinstance(value, bool) else str(value))]
+
+
+def model(facts: Mapping[str, Any]) -> Table:
+    """The model, and how much of it is analysed."""
+    analysed = facts["analysed"]
+
+    def part(key: str) -> str:
+        return f"{show.count(analysed[key])} of {show.count(facts[key])} ({show.share(analysed[key] / facts[key])})"
+
+    def known(key: str) -> str:
+        return show.UNKNOWN if facts.get(key) is None else str(facts[key])
+
+    return named("The model", [
+        ("name", facts["model"]),
+        ("source", f"{facts['repo']} (hub)" if facts.get("repo") else facts["source"]),
+        ("revision (commit)", facts["revision"] if facts.get("revision") else "none: not from the hub"),
+        ("checkpoint", known("checkpoint")),
+        ("architecture", known("architecture")),
+        ("dtype of the checkpoint", known("checkpoint_dtype")),
+        ("transformer blocks", known("n_layers")),
+        ("hidden size", known("hidden_size")),
+        ("MLP size", known("intermediate_size")),
+        ("attention heads (key-value heads)", f"{known('n_heads')} ({known('n_kv_heads')})"),
+        ("vocabulary", show.count(facts.get("vocab_size"))),
+        ("parameter tensors analysed", part("n_tensors")),
+        ("weights analysed", part("n_weights")),
+        ("1-D tensors (norms, biases)", "analysed" if analysed["include_1d"] else "left out"),
+        ("SHA-256 over its files", facts["sha256"]),
+    ], "Tensors that share storage are counted once.")  # fmt: skip
+
+
+def components(facts: Mapping[str, Any]) -> Table:
+    """The model's tensors by component."""
+    rows = [
+        [name, show.count(c["n_tensors"]), " ".join("x".join(str(n) for n in shape) for shape in c["shapes"]),
+         show.count(c["n_weights"]), show.count(c["analysed_weights"]), ", ".join(c["tied_to"]) or "-"]
+        for name, c in facts["components"].items()
+    ]  # fmt: skip
+    columns = (("component", CODE), ("tensors", NUMBER), ("shapes (storage order)", TEXT), ("weights", NUMBER),
+               ("analysed weights", NUMBER), ("shares storage with", TEXT))  # fmt: skip
+    return Table("Components", columns, rows, "Population: all parameter tensors of the model.")
+
+
+def texts(facts: Mapping[str, Any]) -> Table:
+    """What was read, dropped, drawn and cut, for both sets of texts."""
+    labels = (
+        ("source", "source"), ("texts used", "n_texts"), ("tokens", "n_tokens"), ("predicted tokens", "n_predicted"),
+        ("lines read", "n_read"), ("blank, dropped", "n_blank"), ("under two tokens, dropped", "n_too_short"),
+        ("not drawn (beyond max_samples)", "n_not_drawn"), ("cut to max_length", "n_cut"),
+        ("duplicates, kept", "n_duplicates"),
+    )  # fmt: skip
+    both = (facts["calibration"], facts["evaluation"])
+    rows = [[label, *(_count_or_text(part.get(key)) for part in both)] for label, key in labels]
+    rows.append(["tokens a text: least, median, most",
+                 *(", ".join(show.real(part["lengths"][key]) for key in ("min", "median", "max"))
+                   for part in both)])  # fmt: skip
+    rows.append(["SHA-256 of the texts", *(show.short_hash(part["sha256"]) for part in both)])
+    note = (
+        f"At most {facts['max_samples']:,} texts of at most {facts['max_length']:,} tokens each; seed {facts['seed']}."
+    )
+    return Table("Texts", (("", TEXT), ("calibration", NUMBER), ("evaluation", NUMBER)), rows, note)
+
+
+def _count_or_text(value: Any) -> str:
+    return show.count(value) if isinstance(value, int) else show.UNKNOWN if value is None else str(value)
+
+
+def loss(losses: list[Mapping[str, Any]]) -> Table:
+    """The corpus loss that the scoring passes saw."""
+    rows = [[show.real(entry["value"], 6), show.count(entry["n_texts"]), show.count(entry["n_tokens"]),
+             ", ".join(entry["metrics"])] for entry in losses]  # fmt: skip
+    columns = (("corpus loss (nats per token)", NUMBER), ("texts", NUMBER), ("tokens", NUMBER), ("metrics", CODE))
+    return Table(
+        "Corpus loss", columns, rows, "Sum of next-token losses over all texts, divided by all predicted tokens."
+    )
+
+
+def definitions(metrics: Mapping[str, Any]) -> Table:
+    """The metrics: definition, unit, what is averaged, source."""
+    rows = [[name, metric["path_name"], metric["definition"], metric["units"], metric["normalisation"],
+             metric["source"]] for name, metric in metrics.items()]  # fmt: skip
+    columns = (("metric", CODE), ("in paths", CODE), ("score of one weight w", TEXT), ("unit", TEXT),
+               ("averaged over", TEXT), ("source", TEXT))  # fmt: skip
+    return Table("Metrics", columns, rows, "Every score is at least 0; larger means more critical by that metric.")
+
+
+def provenance(facts: Mapping[str, Any]) -> Table:
+    """What the scores were made from and with."""
+    rows = []
+    for name, metric in facts["metrics"].items():
+        store = metric["store"]
+        versions = ", ".join(f"{package} {version}" for package, version in (store.get("versions") or {}).items())
+        rows.append([name, or_dash(store.get("model_dtype")), or_dash(store.get("accumulator_dtype")),
+                     or_dash(store.get("seed")), show.short_hash(store.get("calibration_sha256")),
+                     versions or show.UNKNOWN])  # fmt: skip
+    columns = (("metric", CODE), ("model dtype", TEXT), ("accumulators", TEXT), ("seed", NUMBER),
+               ("SHA-256 of the token ids", TEXT), ("versions at scoring", TEXT))  # fmt: skip
+    return Table(
+        "Provenance of the scores", columns, rows, f"SHA-256 of the model's files: {facts['model']['sha256']}."
+    )

@@ -1,0 +1,196 @@
+"""Per-text statistics of a weight matrix from its module's inputs and output gradients, without a second model pass.
+
+For ``y = x W^T`` the gradient of text s is ``G_s = delta_s^T x_s`` (out x in), summed over the text's positions. Its
+square must be taken text by text. G_s is formed for a band of rows small enough to stay in the processor's cache, and
+every statistic is updated from there: the matrix is read and written once a text, never the whole of G_s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+BAND_ELEMENTS = 1 << 16
+"""Entries of G_s formed at a time on a CPU: with four statistics beside it, some 1.3 MB of float32."""
+GRADIENT_STATISTICS = ("grad", "grad_sq", "grad_abs", "grad_sq_token")
+
+
+@dataclass
+class Sums:
+    """Running sums over texts for one parameter tensor, in its storage shape; only those that were asked for.
+
+    ``grad``: sum g_s. ``grad_sq``: sum (g_s / T_s)^2. ``grad_abs``: sum abs(g_s) / T_s. ``grad_sq_token``: sum g_s^2.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def zeros(cls, shape: Sequence[int], wanted: Collection[str], dtype: torch.dtype, device: torch.device) -> Sums:
+        """Return sums of nothing yet."""
+        kept = [name for name in GRADIENT_STATISTICS if name in wanted]
+        return cls({name: torch.zeros(tuple(shape), dtype=dtype, device=device) for name in kept})
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The sums' dtype."""
+        return next(iter(self.tensors.values())).dtype
+
+    @property
+    def per_text(self) -> bool:
+        """Whether a statistic needs each text's own gradient."""
+        return any(name != "grad" for name in self.tensors)
+
+    def add(self, gradient: Tensor, predicted: int, rows: slice = slice(None)) -> None:
+        """Add one text's gradient of a band of rows; ``gradient`` is overwritten."""
+        t = self.tensors
+        if "grad" in t:
+            t["grad"][rows] += gradient
+        if "grad_sq_token" in t:
+            t["grad_sq_token"][rows].addcmul_(gradient, gradient)
+        if "grad_sq" in t:
+            t["grad_sq"][rows].addcmul_(gradient, gradient, value=1 / predicted**2)
+        if "grad_abs" in t:
+            t["grad_abs"][rows].add_(gradient.abs_(), alpha=1 / predicted)
+
+    def add_rows(self, gradient: Tensor, predicted: int, rows: Tensor) -> None:
+        """Add one text's gradient of some rows, given by distinct indices; the other rows' are zero."""
+        kept = Sums({name: total[rows] for name, total in self.tensors.items()})
+        kept.add(gradient, predicted)
+        for name, total in kept.tensors.items():
+            self.tensors[name][rows] = total
+
+    def add_tokens(self, ids: Tensor, delta: Tensor, lengths: Sequence[int], predicted: Sequence[int]) -> None:
+        """Add the gradients of an embedding's rows: each token's output gradients, summed within a text.
+
+        Args:
+            ids: (texts, width) row of each token.
+            delta: (texts, width, size) output gradients.
+            lengths: real positions of each text.
+            predicted: T_s of each text.
+
+        """
+        for s, t in enumerate(predicted):
+            rows, gradient = token_gradients(ids[s, : lengths[s]], delta[s, : lengths[s]], self.dtype)
+            self.add_rows(gradient, t, rows)
+
+    def means(self, n_texts: int, n_predicted: int) -> dict[str, Tensor]:
+        """Turn the sums, in place, into the statistics of :mod:`critical_weights.metrics.statistics`."""
+        count = {"grad": n_predicted, "grad_sq": n_texts, "grad_abs": n_texts, "grad_sq_token": n_predicted}
+        for name, total in self.tensors.items():
+            total /= count[name]
+        return self.tensors
+
+
+def add_linear(sums: Sums, left: Tensor, right: Tensor, lengths: Sequence[int], predicted: Sequence[int]) -> None:
+    """Add the gradients ``left_s^T right_s`` of every text of a batch.
+
+    Args:
+        sums: of a (rows, columns) tensor.
+        left: (texts, width, rows): output gradients of a Linear, or inputs of a Conv1D, which is stored (in, out).
+        right: (texts, width, columns): the other one.
+        lengths: real positions of each text.
+        predicted: T_s of each text.
+
+    """
+    dtype = sums.dtype
+    rows, columns = left.shape[-1], right.shape[-1]
+    texts = [
+        (left[s, :n].to(dtype), right[s, :n].to(dtype), t)
+        for s, (n, t) in enumerate(zip(lengths, predicted, strict=True))
+    ]
+    if not sums.per_text:
+        total = sums.tensors["grad"]
+        torch.addmm(total, torch.cat([a for a, _, _ in texts]).T, torch.cat([b for _, b, _ in texts]), out=total)
+        return
+    band = max(1, min(rows, BAND_ELEMENTS // columns))
+    buffer = torch.empty(band, columns, dtype=dtype, device=left.device)
+    for start in range(0, rows, band):
+        stop = min(start + band, rows)
+        gradient = buffer[: stop - start]
+        for a, b, t in texts:
+            torch.mm(a[:, start:stop].T, b, out=gradient)
+            sums.add(gradient, t, slice(start, stop))
+
+
+def add_bias(sums: Sums, delta: Tensor, lengths: Sequence[int], predicted: Sequence[int]) -> None:
+    """Add the gradients of a bias: the output gradients ``delta`` (texts, width, size) summed over positions."""
+    dtype = sums.dtype
+    for s, (n, t) in enumerate(zip(lengths, predicted, strict=True)):
+        sums.add(delta[s, :n].sum(0, dtype=dtype), t)
+
+
+def token_gradients(ids: Tensor, delta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return one text's distinct tokens, ascending, and the gradient of the embedding's row of each."""
+    rows, inverse = torch.unique(ids, return_inverse=True)
+    gradient = torch.zeros(len(rows), delta.shape[-1], dtype=dtype, device=delta.device)
+    gradient.index_add_(0, inverse, delta.to(dtype))
+    return rows, gradient
+
+
+def add_tied(
+    sums: Sums,
+    head: tuple[Tensor, Tensor],
+    embedding: tuple[Tensor, Tensor],
+    lengths: Sequence[int],
+    predicted: Sequence[int],
+    first_row: int = 0,
+) -> None:
+    """Add the gradients of a tensor that is both embedding and head: the two uses are added before any square.
+
+    Args:
+        sums: of (rows, size), a run of rows of the (vocabulary, size) tensor.
+        head: (logit gradients, inputs) of the head, (texts, width, rows) and (texts, width, size).
+        embedding: (token ids, output gradients) of the embedding, (texts, width) and (texts, width, size).
+        lengths: real positions of each text.
+        predicted: T_s of each text.
+        first_row: which row of the whole tensor the first one is.
+
+    """
+    dtype = sums.dtype
+    texts = []
+    for s, n in enumerate(lengths):
+        rows, gradient = token_gradients(embedding[0][s, :n] - first_row, embedding[1][s, :n], dtype)
+        texts.append((head[0][s, :n].to(dtype), head[1][s, :n].to(dtype), rows, gradient, predicted[s]))
+    size, columns = head[0].shape[-1], head[1].shape[-1]
+    band = max(1, min(size, BAND_ELEMENTS // columns))
+    buffer = torch.empty(band, columns, dtype=dtype, device=head[0].device)
+    for start in range(0, size, band):
+        stop = min(start + band, size)
+        total = buffer[: stop - start]
+        for delta, x, rows, gradient, t in texts:
+            torch.mm(delta[:, start:stop].T, x, out=total)
+            first, last = torch.searchsorted(rows, torch.tensor([start, stop], device=rows.device)).tolist()
+            total[rows[first:last] - start] += gradient[first:last]
+            sums.add(total, t, slice(start, stop))
+
+
+def add_replayed(
+    all_sums: dict[str, Sums], module: nn.Module, x: Tensor, delta: Tensor, predicted: Sequence[int]
+) -> None:
+    """Add the gradients of a norm's vectors: the norm alone is run again on each text and differentiated.
+
+    Args:
+        all_sums: attribute of the module -> sums of that parameter.
+        module: the norm.
+        x: (texts, width, ...) its input.
+        delta: its output gradient, 0 at padded positions.
+        predicted: T_s of each text.
+
+    """
+    parameters = [getattr(module, attribute) for attribute in all_sums]
+    flags = [p.requires_grad for p in parameters]
+    rows = [slice(s, s + 1) for s in range(len(predicted))]
+    if not any(sums.per_text for sums in all_sums.values()):
+        rows = [slice(None)]
+    with torch.enable_grad():
+        for p in parameters:
+            p.requires_grad_(True)
+        for row, t in zip(rows, predicted, strict=False):
+            gradients = torch.autograd.grad(type(module).forward(module, x[row]), parameters, delta[row])
+            for sums, gradient in zip(all_sums.values(), gradients, strict=True):
+                sums.add(gradient.to(sums.dtype, copy=True), t)
+        for p, flag in zip(parameters, flags, strict=True):
+            p.requires_grad_(flag)

@@ -1,0 +1,90 @@
+"""The resident engine: the whole model and its sums in memory, one ordinary forward and backward a batch.
+
+What differs from plain autograd is only where weight gradients are formed: by hooks, text by text, from the inputs and
+output gradients of each module (see :mod:`.accumulate`), so that a batch serves many texts and nothing is run twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from ..log import choice, logger, progress
+from .batches import IGNORED, Batch, pack
+from .capture import Capture
+from .gradients import GradientSums
+from .loss import accumulator_dtype
+from .seam import Summary, TensorStatistics
+from .uses import find_uses, run_model
+
+BATCH_TOKENS = 2048
+
+
+class ResidentGradients:
+    """One gradient pass; see :class:`critical_weights.scoring.seam.Run`.
+
+    Args:
+        model: in eval mode, gradients on.
+        texts: token ids of each text.
+        wanted: statistics of the analysed tensors; of the others only ``grad`` is gathered, for the self-checks.
+        analysed: the analysed tensors.
+        batch_tokens: padded tokens a batch at most.
+
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        texts: Sequence[Sequence[int]],
+        wanted: Collection[str],
+        analysed: Collection[str],
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> None:
+        self.summary = Summary()
+        self._model = model
+        self._texts = texts
+        self._parameters = dict(model.named_parameters())
+        self._wanted = {name: wanted if name in analysed else ("grad",) for name in self._parameters}
+        self._batch_tokens = batch_tokens
+
+    def __iter__(self) -> Iterator[TensorStatistics]:
+        """Run every batch, then yield each tensor in the model's order."""
+        first = next(iter(self._parameters.values()))
+        dtype = accumulator_dtype(first.dtype)
+        shortest = pack([min(self._texts, key=len)], 1, first.device)[0]
+        uses, rest = find_uses(self._model, shortest)
+        width = self._batch_tokens
+        if rest:
+            width = 1
+            choice("texts a batch", 1, f"{len(rest)} tensors need each text's own backward pass, first {rest[0]}",
+                   logger(__name__))  # fmt: skip
+        batches = pack(self._texts, width, first.device)
+        gather = GradientSums(self._parameters, self._wanted, uses, dtype)
+        losses = 0.0
+        with Capture(uses, gather):
+            for batch in progress(batches, len(batches), "gradient pass", "batches"):
+                gather.begin(batch)
+                loss = batch_loss(run_model(self._model, batch), batch)
+                losses += loss.item()
+                loss.backward()
+                for name in rest:
+                    gather.add_plain(name, self._parameters[name].grad)
+                    self._parameters[name].grad = None
+        self.summary.n_texts = len(self._texts)
+        self.summary.n_predicted = sum(len(ids) - 1 for ids in self._texts)
+        self.summary.corpus_loss = losses / self.summary.n_predicted
+        for name, parameter in self._parameters.items():
+            means = gather.sums.pop(name).means(self.summary.n_texts, self.summary.n_predicted)
+            yield TensorStatistics(name, parameter.detach().to(dtype), means)
+
+
+def batch_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the sum over a batch's texts of L_s, float32 or wider."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), batch.targets().reshape(-1), ignore_index=IGNORED, reduction="sum"
+    )

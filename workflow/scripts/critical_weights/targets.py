@@ -1,0 +1,119 @@
+"""What a target on the command line means: a run folder, a result file, a rule; or a mistake, told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from . import result_paths
+from .config import experiments, text_file
+from .errors import ConfigError, near_names, unknown
+from .names import Experiment, parse_experiment
+
+_SHARED = ("analysis", "report", "scores")
+
+
+def target_files(word: str, config: Mapping[str, Any], rules: Collection[str]) -> list[str]:
+    """Return the files that a target asks for; none for a rule.
+
+    Args:
+        word: as typed: a run folder, another folder of one stage or a file, with or without ``./`` before and ``/``
+            after it; or the name of a rule.
+        config: a valid config. Runs that it does not list are targets too, of the models and phases that it knows.
+        rules: names of the workflow's rules.
+
+    Raises:
+        ConfigError: it is none of them; the message names the bad part and near names.
+
+    """
+    parts = [part for part in word.split("/") if part not in ("", ".")]
+    if word in rules:
+        return []
+    match parts:
+        case ["resources", "models", name]:
+            return _select(name, "resources/models", {f"{model}.json" for model in config["models"]})
+        case ["results", "archive", *rest]:
+            if not config["experiments"]:
+                raise nothing_configured("the archive")
+            return _select("/".join(["archive", *rest]), "results", _below("results", result_paths.ARCHIVE_FILES))
+        case ["results", phase, *_] if phase not in config["phases"]:
+            raise unknown("phase", phase, config["phases"])
+        case ["results", phase, model, first, *rest]:
+            if model not in config["models"]:
+                raise unknown("model", model, config["models"])
+            if first in _SHARED or first.endswith(".json"):
+                return _of_model(phase, model, "/".join([first, *rest]), config)
+            experiment = parse_experiment(f"{phase}/{model}/{first}", config["phases"], config["models"])
+            return _of_run(experiment, rest)
+        case ["results", *_]:
+            raise ConfigError(
+                f"'{word}' is no target: it holds many results",
+                fix="Name one, for example results/p2/bundled/gradsq_perlayer_k100; or 'all' for what the config lists",
+            )
+    raise _not_a_target(word, parts, config, rules)
+
+
+def nothing_configured(what: str) -> ConfigError:
+    """Build the error for a result over the configured experiments, of which there are none."""
+    return ConfigError(
+        f"{what} covers the configured experiments, and none is configured",
+        fix="List some under 'experiments' in a --configfile, for example p2/bundled/gradsq_perlayer_k100",
+    )
+
+
+def _of_model(phase: str, model: str, name: str, config: Mapping[str, Any]) -> list[str]:
+    over_experiments = [
+        *result_paths.analysis_tables(phase, model),
+        *result_paths.analysis_figures(phase, model),
+        *result_paths.report_files(phase, model),
+    ]
+    folder = f"results/{phase}/{model}"
+    files = _select(name, folder, _below(folder, result_paths.shared_files(phase, model) + over_experiments))
+    if files[0] in over_experiments and not any((e.phase, e.model) == (phase, model) for e in experiments(config)):
+        raise nothing_configured(f"{name.split('/')[0]} of {phase}/{model}")
+    return files
+
+
+def _of_run(experiment: Experiment, rest: list[str]) -> list[str]:
+    files = [*result_paths.run_files(experiment), result_paths.manifest_file(experiment)]
+    folder = f"results/{experiment.path}"
+    return _select("/".join(rest), folder, _below(folder, files)) if rest else files
+
+
+def _below(folder: str, files: Collection[str]) -> list[str]:
+    return [file.removeprefix(f"{folder}/") for file in files]
+
+
+def _select(name: str, folder: str, known: Collection[str]) -> list[str]:
+    """Return the known file of this name, or all files of a folder of this name."""
+    files = [f"{folder}/{file}" for file in known if file == name or file.startswith(f"{name}/")]
+    if not files:
+        raise ConfigError(f"no stage makes '{name}' in {folder}", near=near_names(name, known))
+    return files
+
+
+def _not_a_target(word: str, parts: list[str], config: Mapping[str, Any], rules: Collection[str]) -> ConfigError:
+    for guess in (["results", *parts], ["results", *parts[1:]]):
+        try:
+            target_files("/".join(guess), config, ())
+        except ConfigError:
+            continue
+        return ConfigError(f"'{word}' is no target", near=["/".join(guess)], fix="Results lie below results/")
+    return ConfigError(
+        f"'{word}' is neither a rule nor a result",
+        near=near_names(word, rules),
+        fix="For example all, or results/p2/bundled/gradsq_perlayer_k100",
+    )
+
+
+def missing_texts(files: Iterable[str], config: Mapping[str, Any]) -> list[ConfigError]:
+    """Return an error for each text file that is not there, of the phases that the results belong to."""
+    phases = dict.fromkeys(file.split("/")[1] for file in files if file.startswith("results/"))
+    errors = []
+    for phase in phases:
+        for use in ("texts", "evaluation") if phase in config["phases"] else ():
+            file = text_file(config, phase, use)
+            if file and not file.is_file():
+                near = near_names(file.name, [path.name for path in file.parent.glob("*.*")])
+                errors.append(ConfigError(f"phases.{phase}.{use}: there is no file {file}", near=near))
+    return errors

@@ -1,0 +1,28 @@
+"""Compare the first weights of all pairs of score stores of one phase and model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from critical_weights.cli import run_stage
+from critical_weights.overlap import overlap_table
+from critical_weights.ranked_lists import lists_of_stores
+from critical_weights.tables import OVERLAP, write_table
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--stores", required=True, nargs="+", help="score stores, one a metric")
+    p.add_argument("--output", required=True, help="overlap.csv to write")
+    return p
+
+
+def main(a: argparse.Namespace) -> None:
+    """Compare and write."""
+    write_table(overlap_table(*lists_of_stores(a.stores)), a.output, OVERLAP)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("overlap", parser(), main))

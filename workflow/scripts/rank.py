@@ -1,0 +1,38 @@
+"""Select the weights of one (score store, mode, k) and write them with their addresses and values."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from critical_weights.cli import run_stage
+from critical_weights.files import read_json
+from critical_weights.names import MODES, parse_k
+from critical_weights.ranking import rank
+from critical_weights.score_store import open_store
+from critical_weights.tables import TOP_WEIGHTS, write_table
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--store", required=True, help="score store of one metric")
+    p.add_argument("--facts", required=True, help="model.json of the same model")
+    p.add_argument("--tokens", required=True, help="tokens.json, for the tokens of embedding and head rows")
+    p.add_argument(
+        "--mode", required=True, help=f"k largest of each tensor, of each block, or of all: {', '.join(MODES)}"
+    )
+    p.add_argument("--k", required=True, help="weights to select of each group")
+    p.add_argument("--output", required=True, help="top_weights.csv to write")
+    return p
+
+
+def main(a: argparse.Namespace) -> None:
+    """Rank and write."""
+    facts, vocabulary = read_json(a.facts), read_json(a.tokens)["vocabulary"]
+    with open_store(a.store, {"model_sha256": facts["sha256"]}) as store:
+        write_table(rank(store, facts, vocabulary, a.mode, parse_k(a.k)), a.output, TOP_WEIGHTS)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("rank", parser(), main))
