@@ -13,7 +13,7 @@ help: ## show this list
 install: $(INSTALLED) ## set up the environment in .venv, and nothing else
 
 run: $(INSTALLED) ## run the default study on the bundled model, and say where the reports are
-	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores $(CORES) --quiet host rules reason
 	@echo
 	@echo "Done. The reports, each one HTML file:"
 	@ls -1 results/p1_baseline/bundled/report/report.html results/p2/bundled/report/report.html

@@ -350,13 +350,11 @@ def test_one_flipped_byte_anywhere_is_refused(tmp_path):
     content = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         infos, directory = archive.infolist(), archive.start_dir
-    # Each byte of the first header, of the first line of the directory and of the end; of the rest a sample.
-    first = range(30 + len(infos[0].filename))
-    places = {
-        *first,
-        *range(directory, directory + 46 + len(infos[0].filename)),
-        *range(len(content) - 22, len(content)),
-    }
+    # Each byte of the first header, of the first line of the directory, of the end, and the last ones of each file; of
+    # the rest a sample.
+    first = len(infos[0].filename)
+    places = {*range(30 + first), *range(directory, directory + 46 + first), *range(len(content) - 22, len(content))}
+    places |= {i.header_offset + 30 + len(i.filename) + i.compress_size - n for i in infos for n in (1, 2)}
     places |= set(range(0, len(content), 499))
     missed = []
     for place in sorted(places):

@@ -449,9 +449,9 @@ def draw_all(folder: str, out: str) -> None:
     from critical_weights.plots import ANALYSIS_FIGURES, RUN_FIGURES, plot_analysis, plot_run
 
     for figure in RUN_FIGURES:
-        plot_run(figure, f"{folder}/stats.json", f"{out}/{figure}.png", "m, p")
+        plot_run(figure, f"{folder}/stats.json", f"{out}/{figure}.png", "m, p", dpi=50)
     for figure, table in ANALYSIS_FIGURES.items():
-        plot_analysis(figure, f"{folder}/{table.name}", f"{out}/{figure}.png")
+        plot_analysis(figure, f"{folder}/{table.name}", f"{out}/{figure}.png", dpi=50)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 import json
 import re
+import resource
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -431,12 +431,14 @@ def test_a_missing_template_is_told_plainly(tmp_path):
 
 
 def test_report_script_is_fast_and_says_where_the_report_is(study):
-    started = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, SCRIPTS / "report.py", "--root", study[0], "--phase", "p2", "--model", MODEL,
          "--experiments", ",".join(LABELS)], capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert time.monotonic() - started < 5
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Time on the processor: the clock on the wall also counts what else this machine does.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
     assert f"the report is in {study[1] / 'report.html'}" in done.stderr
 
 

@@ -8,18 +8,12 @@ import json
 from pathlib import Path
 
 RESOURCES = Path(__file__).resolve().parent.parent
-LICENCE = (
-    "Python Software Foundation License, version 2 (https://docs.python.org/3/license.html, "
-    "which also lists the notices of the parts CPython incorporates); Copyright (c) 2001 Python "
-    "Software Foundation; All Rights Reserved"
-)
+LICENCE = """\
+Python Software Foundation License, version 2
+(https://docs.python.org/3/license.html, which also lists the notices of the parts CPython incorporates);
+Copyright (c) 2001-2023 Python Software Foundation; All Rights Reserved"""
 
 CARD = """\
----
-language: en
-library_name: transformers
-license: psf-2.0
----
 # The bundled model
 
 A small Llama, really trained, so that every stage of the workflow can be run and checked
@@ -57,7 +51,8 @@ reference's topics (`pydoc_data/topics.py`) and comments of two or more lines; e
 doctests, notices and addresses. {training_texts:,} of them train
 ({training_tokens:,} tokens, {training_characters:,} characters);
 what is held out and not used as a text is left aside.
-Licence of the texts: {licence}.
+Licence of the texts: {licence}
+(in full in `../texts/LICENSE-PYTHON.txt`).
 
 ## Training
 Seed {seed}; {steps:,} steps of {rows} rows of {row_tokens} tokens
@@ -66,7 +61,8 @@ after {warmup_steps} steps of warm-up, weight decay {weight_decay}, dropout {dro
 gradients clipped at {clip}. {minutes:.0f} minutes on {hardware}, shared with other work;
 torch {torch}, transformers {transformers}.
 
-To make it again, with the same Python version (another one has other docstrings):
+To make it again, with the same Python version (another one has other docstrings; `training_sha256` in
+`training.json` is the hash of the training texts):
 ```
 python workflow/resources/make_bundled/make.py
 python workflow/resources/make_bundled/card.py
@@ -88,7 +84,8 @@ TEXTS = """\
 Tokens are the bundled model's, BOS not counted. UTF-8, one text a line, all distinct, the two files disjoint.
 
 Source: docstrings and language reference topics of CPython {python}'s standard library, as found in its
-files. Licence: {licence}.
+files. Licence: {licence}
+(in full in `LICENSE-PYTHON.txt`).
 
 How they were made (`../make_bundled/make.py`): each docstring is cut at blank lines and joined to
 passages of up to some 340 characters on one line; exact duplicates go. Whole modules and topics, drawn

@@ -1,6 +1,6 @@
 """Make the bundled texts, tokenizer and model: `python make.py`, then `python card.py`.
 
-One seed, the texts of the running Python; about forty minutes on two CPU cores. The
+One seed, the texts of the running Python; about twenty minutes on two CPU cores. The
 same Python and library versions on the same kind of CPU give the same files.
 """
 

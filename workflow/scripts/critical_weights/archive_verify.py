@@ -26,6 +26,8 @@ _FIXED = ("date_time", "create_system", "create_version", "extract_version", "ex
           "flag_bits", "compress_type", "extra", "comment", "reserved", "volume")  # fmt: skip
 _END = struct.Struct("<4s4H2LH")
 _FILES_LIMIT = 0xFFFF
+_NAME_AND_EXTRA = 26
+"""Where a file's header has the lengths of its name and of its extra field, the last two parts before its content."""
 
 
 @contextmanager
@@ -72,9 +74,14 @@ def verify_archive(path: str | Path) -> list[str]:
         faults += [f"{shown(name)}: missing from the archive" for name in sorted(set(listed) - present)]
         for info in infos:
             if info.filename in listed:
-                faults += _content_faults(archive, info, listed[info.filename])
-            elif info.filename != MANIFEST:
-                faults.append(f"{shown(info.filename)}: added, the manifest does not list it")
+                found = _content_faults(archive, info, listed[info.filename])
+            elif info.filename == MANIFEST:
+                found = []
+            else:
+                found = [f"{shown(info.filename)}: added, the manifest does not list it"]
+            if not found and not _ends_cleanly(path, info):
+                found = [f"{shown(info.filename)}: its packed form is damaged at the end"]
+            faults += found
         faults += _frame_faults(path, archive)
         return faults + _beside_faults(path, archive)
 
@@ -140,6 +147,24 @@ def _content_faults(archive: ZipFile, info: ZipInfo, listed: Mapping[str, Any]) 
     if digest != listed["sha256"]:
         return [f"{name}: was changed, its SHA-256 is {digest}, the manifest says {listed['sha256']}"]
     return []
+
+
+def _ends_cleanly(path: Path, info: ZipInfo) -> bool:
+    """Say whether the packed form of a file ends with its last byte; zipfile stops as soon as it has all content."""
+    unpack, left = zlib.decompressobj(-zlib.MAX_WBITS), info.compress_size
+    try:
+        with path.open("rb") as file:
+            file.seek(info.header_offset + _NAME_AND_EXTRA)
+            file.seek(sum(struct.unpack("<2H", file.read(4))), 1)
+            while left and (packed := file.read(min(_CHUNK, left))):
+                left -= len(packed)
+                while packed and not unpack.eof:
+                    unpack.decompress(packed, _CHUNK)
+                    packed = unpack.unconsumed_tail
+        unpack.flush()
+    except _DAMAGED:
+        return False
+    return unpack.eof and not left and not unpack.unused_data
 
 
 def _frame_faults(path: Path, archive: ZipFile) -> list[str]:
