@@ -12,10 +12,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from brute_activations import input_statistics
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
+
+from brute_activations import input_statistics
 
 Text = Sequence[int]
 Named = dict[str, Tensor]

@@ -123,6 +123,24 @@ def test_bounds_hold_whatever_the_scores(tmp_path_factory, values, candidates, s
     assert_bounds(concentration_table([path]), values, rel=1.0)
 
 
+def one_tensor(path, values):
+    spec = TensorSpec("t", values.shape, None, "x", "other", ("row",))
+    values = values.astype(np.float32)
+    return concentration_table([write_store(path, [spec], {"t": values}, candidates=1, dense=False)]), values
+
+
+def test_scores_at_both_ends_of_their_bin_reach_the_upper_bound(tmp_path):
+    table, values = one_tensor(tmp_path / "s.h5", np.repeat([1.08, 1.01], 500))
+    row = rows_of(table, "gini").iloc[0]
+    assert slow_gini(values) <= row["high"] == pytest.approx(slow_gini(values), rel=1e-3)
+
+
+def test_smallest_score_and_last_candidate_narrow_the_bins(tmp_path):
+    table, values = one_tensor(tmp_path / "s.h5", np.linspace(1.04, 1.03, 300))  # the bin is 1 to 1.09
+    row = rows_of(table, "gini").iloc[0]
+    assert row["low"] <= slow_gini(values) <= row["high"] < 0.003
+
+
 @pytest.mark.parametrize("dense", [True, False])
 def test_equal_scores_have_a_gini_of_zero_and_one_score_alone_nearly_one(tmp_path, dense):
     specs = matrix_specs(2, (5, 5))
@@ -182,12 +200,15 @@ def test_a_fraction_that_only_rounding_keeps_off_a_whole_number_is_that_number()
 @pytest.mark.parametrize(
     "damage, message",
     [(lambda g: g.attrs.modify("sum", g.attrs["sum"] * 1.5), "sums of its scores do not fit their histograms"),
+     (lambda g: g.attrs.modify("sum", g.attrs["sum"] * 0.5), "sums of its scores do not fit their histograms"),
+     (lambda g: g["histogram"].write_direct(g["histogram"][:] + np.eye(1, len(g["histogram"]), dtype=int)[0]),
+      "sums of its scores do not fit their histograms"),
      (lambda g: g["histogram"].write_direct(np.roll(g["histogram"][:], 9)), "not in its histogram"),
-     (lambda g: g.attrs.modify("zeros", 0), "histogram")],
-    ids=["sum", "histogram", "zeros"],
+     (lambda g: g.attrs.modify("zeros", 0), "candidates of lm_head.weight are not in its histogram")],
+    ids=["sum too large", "sum too small", "one more", "histogram", "zeros"],
 )  # fmt: skip
 def test_figures_that_contradict_each_other_are_refused(tmp_path, damage, message):
-    path = write_store(tmp_path / "s.h5", SPECS, random_scores(SPECS), candidates=20, dense=False)
+    path = write_store(tmp_path / "s.h5", SPECS, random_scores(SPECS, zeros=0.9), candidates=20, dense=False)
     with h5py.File(path, "r+") as file:
         damage(file["tensors/lm_head.weight"])
     with pytest.raises(StoreError, match=rf"contradicts itself: .*{message}"):

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
 from brute_force import corpus_loss, gradient_statistics, hessian_columns, hutchinson, predicted, scores, weights
 from comparison import largest_error, relative_errors
 from critical_weights.metrics import METRICS, STATISTICS
 from critical_weights.scoring.plain import gather_plain
 from critical_weights.scoring.probes import rademacher
 from tiny_models import EAGER, MICRO, MICRO_GPT2, NAMES, exact_norms, tiny_model, tiny_texts
-from torch import Tensor
-from transformers import PreTrainedModel
 
 TEXTS = tiny_texts(4, seed=7)
 PROBES = 3
 SEED = 11
 # OPT adds a key bias to every key: every score of a query moves alike, and softmax does not see it.
 VANISHING = {"opt": ["model.decoder.layers.0.self_attn.k_proj.bias", "model.decoder.layers.1.self_attn.k_proj.bias"]}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache

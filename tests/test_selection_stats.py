@@ -102,6 +102,14 @@ def test_estimated_quantiles_are_within_the_error_they_state(values, known):
         assert estimate.values[name] == pytest.approx(exact.values[name], rel=estimate.relative_error + 1e-12, abs=0)
 
 
+def test_the_smallest_and_largest_score_narrow_an_estimate():
+    values = np.linspace(1.03, 1.04, 200, dtype=np.float32)  # the bin is 1 to 1.09
+    counts = np.histogram(values, histogram_edges())[0]
+    estimate = estimated_quantiles(counts, 0, float(values[0]), float(values[-1]), np.empty(0, np.float32))
+    assert 0 < estimate.relative_error < 0.006
+    assert all(1.03 < value < 1.04 for value in estimate.values.values())
+
+
 def test_the_choice_between_exact_and_estimated_is_logged(tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO, "critical_weights")
     path = write_store(tmp_path / "s.h5", SPECS, random_scores(SPECS))

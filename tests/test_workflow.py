@@ -187,7 +187,7 @@ def test_unlisted_metric_of_a_scored_family_reruns_no_scoring(study: Study):
 
 def test_one_deleted_picture_is_remade_alone(study: Study):
     with study.without(f"{RUN}/plots/grad_x_weight_k5_layer_comparison.png"):
-        assert study.jobs() == {"plot_run": 1, "manifest": 1, "archive": 1}
+        assert study.jobs() == {"plot_run": 1, "manifest": 1, "report": 1, "archive": 1}
 
 
 def test_edited_texts_rerun_their_phase_alone_and_no_score_that_reads_no_text(study: Study):
@@ -321,7 +321,7 @@ def test_wrong_config_ends_with_a_line_for_each_mistake(tmp_path: Path, text: st
 
 def test_config_that_is_no_yaml_ends_without_a_traceback(tmp_path: Path):
     (tmp_path / "own.yaml").write_text("phases: [", encoding="utf-8")
-    assert error_lines(snakemake(tmp_path, "-n", "--configfile", "own.yaml", end="not valid JSON or YAML"))
+    assert not error_lines(snakemake(tmp_path, "-n", "--configfile", "own.yaml", end="not valid JSON or YAML"))
 
 
 def test_results_that_cannot_be_written_end_with_one_line(tmp_path: Path):

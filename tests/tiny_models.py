@@ -7,7 +7,7 @@ They are built from a Config, and every weight is drawn here: what transformers 
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -134,6 +134,12 @@ def tiny_texts(n: int, seed: int = 0, vocab: int = VOCABULARY, longest: int = 12
     if n > 1:
         lengths[1] = longest
     return [[rng.randrange(vocab) for _ in range(length)] for length in lengths[:n]]
+
+
+def random_signs(tensors: Mapping[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    """Return a +1 or -1 for every entry of every tensor."""
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randint(0, 2, t.shape, generator=generator).to(t.dtype) * 2 - 1 for name, t in tensors.items()}
 
 
 def tiny_tokenizer(*, bos: bool = False) -> PreTrainedTokenizerFast:

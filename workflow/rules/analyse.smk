@@ -16,8 +16,7 @@ rule overlap:
         run=stage("overlap.py"),
         code=code("overlap.py"),
     shell:
-        "{params.run} --stores {input} --output {output}"
-        " --log {log} --label {wildcards.phase}/{wildcards.model}"
+        "{params.run} --stores {input} --output {output}" " --log {log} --label {wildcards.phase}/{wildcards.model}"
 
 
 rule concentration:
@@ -35,5 +34,4 @@ rule concentration:
         run=stage("concentration.py"),
         code=code("concentration.py"),
     shell:
-        "{params.run} --stores {input} --output {output}"
-        " --log {log} --label {wildcards.phase}/{wildcards.model}"
+        "{params.run} --stores {input} --output {output}" " --log {log} --label {wildcards.phase}/{wildcards.model}"

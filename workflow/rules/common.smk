@@ -36,9 +36,7 @@ def stop(*errors):
 def load_config(own):
     """Lay the user's settings over the defaults, which Snakemake's own `configfile:` would lose."""
     try:
-        merged = configs.merge(
-            configs.read_config(WORKFLOW.parent / "config" / "config.yaml"), own
-        )
+        merged = configs.merge(configs.read_config(WORKFLOW.parent / "config" / "config.yaml"), own)
     except CriticalWeightsError as error:
         stop(error)
     errors = configs.config_errors(merged)
@@ -50,9 +48,7 @@ def load_config(own):
 def near(path):
     """Give a path inside the working directory as a relative one, so that moving the whole reruns nothing."""
     path = Path(path)
-    return str(
-        path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    )
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 for folder in ("results", "resources", "logs", "benchmarks"):
@@ -85,6 +81,11 @@ def code(script, *data):
     """Return the digest of a stage's own code: as a parameter it reruns the stage when its modules change."""
     files = [path for pattern in data for path in sorted(WORKFLOW.glob(pattern))]
     return stage_digest(WORKFLOW / "scripts" / script, files)
+
+
+def is_small(model):
+    """Whether a model is so small that a scoring job needs neither a GPU of its own nor several cores."""
+    return config["models"][model]["source"] == "bundled"
 
 
 def one_of(names):

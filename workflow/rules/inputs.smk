@@ -53,9 +53,7 @@ def bundled_texts(wildcards):
     """Return the digest of those bundled texts that a phase uses."""
     uses = {"texts": "calibration.txt", "evaluation": "evaluation.txt"}
     folder = WORKFLOW / "resources" / "texts"
-    return digest_of(
-        folder / name for use, name in uses.items() if not configs.text_file(config, wildcards.phase, use)
-    )
+    return digest_of(folder / name for use, name in uses.items() if not configs.text_file(config, wildcards.phase, use))
 
 
 def text_options(wildcards):
@@ -86,7 +84,11 @@ def score_options(family):
 
     def options(wildcards):
         settings = configs.resolve(config, wildcards.phase, wildcards.model, family)
-        given = {key: settings["scoring"][key] for key in ("dtype", "candidates", "dense", "probes") if key in settings["scoring"]}
+        given = {
+            key: settings["scoring"][key]
+            for key in ("dtype", "candidates", "dense", "probes")
+            if key in settings["scoring"]
+        }
         if isinstance(given["dense"], list):
             given["dense"] = ",".join(given["dense"]) or False
         given["dense"] = str(given["dense"]).lower()
@@ -101,23 +103,16 @@ def stage_store(wildcards):
     return result_paths.store_file(wildcards.phase, wildcards.model, wildcards.metric)
 
 
-def configured(wildcards):
+def configured(phase, model):
     """Return the configured experiments of one phase and model."""
-    return [
-        e
-        for e in EXPERIMENTS
-        if (e.phase, e.model) == (wildcards.phase, wildcards.model)
-    ]
+    return [e for e in EXPERIMENTS if (e.phase, e.model) == (phase, model)]
 
 
 def configured_stores(wildcards):
     """Return the score stores of the configured experiments of one phase and model, each metric once."""
-    metrics = {e.metric for e in configured(wildcards)}
-    return [
-        result_paths.store_file(wildcards.phase, wildcards.model, metric)
-        for metric in METRICS_BY_PATH
-        if metric in metrics
-    ]
+    phase, model = wildcards.phase, wildcards.model
+    metrics = {e.metric for e in configured(phase, model)}
+    return [result_paths.store_file(phase, model, metric) for metric in METRICS_BY_PATH if metric in metrics]
 
 
 def stage_benchmarks(wildcards):
@@ -140,22 +135,14 @@ def stage_benchmarks(wildcards):
     return [f"--benchmark={stage}={file}" for stage, file in stages.items()]
 
 
-def report_inputs(wildcards):
-    """Return what the report's words and numbers come from."""
-    experiments = configured(wildcards)
-    tables = ("config.json", "sensitivity_stats.json", "top_weights.csv")
-    return [f"results/{e.path}/{name}" for e in experiments for name in tables]
-
-
-def report_companions(wildcards):
-    """Return what must be there but by its time alone reruns nothing.
-
-    A figure drawn again from the same numbers is the same figure; a changed way of drawing shows in `code`.
-    """
-    experiments = configured(wildcards)
-    figures = [file for e in experiments for file in result_paths.figure_files(e)]
-    figures += result_paths.analysis_figures(wildcards.phase, wildcards.model)
-    return ancient([*figures, *map(result_paths.manifest_file, experiments)])
+def report_sources(phase, model):
+    """Return what a report is made from: the pictures too, since they are embedded."""
+    # `ancient` would spare a report when a picture is only drawn again, but it also hides the report's own changes:
+    # of a job behind one that runs, Snakemake does not look at parameters.
+    files = [f"results/{phase}/{model}/{name}.json" for name in ("model", "calibration")]
+    for experiment in configured(phase, model):
+        files += [*result_paths.run_files(experiment), result_paths.manifest_file(experiment)]
+    return [*files, *result_paths.analysis_tables(phase, model), *result_paths.analysis_figures(phase, model)]
 
 
 def phases_and_models():
@@ -166,17 +153,8 @@ def phases_and_models():
 def small_results():
     """Return all results of the configured experiments but the scores, in a fixed order."""
     files = []
-    for experiment in EXPERIMENTS:
-        files += [
-            *result_paths.run_files(experiment),
-            result_paths.manifest_file(experiment),
-        ]
     for phase, model in phases_and_models():
-        files += [
-            f"results/{phase}/{model}/{name}.json" for name in ("model", "calibration")
-        ]
-        files += result_paths.analysis_tables(phase, model)
-        files += result_paths.analysis_figures(phase, model)
+        files += report_sources(phase, model)
         files += result_paths.report_files(phase, model)
     return files
 

@@ -28,8 +28,7 @@ rule plot_run:
 
 rule plot_analysis:
     input:
-        lambda wildcards: "results/{phase}/{model}/analysis/"
-        f"{ANALYSIS_FIGURES[wildcards.analysis_figure].name}",
+        lambda wildcards: "results/{phase}/{model}/analysis/" f"{ANALYSIS_FIGURES[wildcards.analysis_figure].name}",
     output:
         multiext(
             "results/{phase}/{model}/analysis/plots/{analysis_figure}",

@@ -56,9 +56,7 @@ rule record_config:
         ENVIRONMENT
     params:
         run=stage("record_config.py"),
-        settings=lambda wildcards: json.dumps(
-            configs.experiment_settings(config, experiment_of(wildcards))
-        ),
+        settings=lambda wildcards: json.dumps(configs.experiment_settings(config, experiment_of(wildcards))),
         code=code("record_config.py"),
     shell:
         "{params.run} --settings {params.settings:q} --output {output}"

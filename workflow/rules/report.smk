@@ -3,17 +3,9 @@
 
 rule report:
     input:
-        report_inputs,
-        report_companions,
-        "results/{phase}/{model}/model.json",
-        "results/{phase}/{model}/calibration.json",
-        "results/{phase}/{model}/analysis/overlap.csv",
-        "results/{phase}/{model}/analysis/concentration.csv",
+        lambda wildcards: report_sources(wildcards.phase, wildcards.model),
     output:
-        [
-            f"results/{{phase}}/{{model}}/report/{name}"
-            for name in result_paths.REPORT_FILES
-        ],
+        [f"results/{{phase}}/{{model}}/report/{name}" for name in result_paths.REPORT_FILES],
     log:
         "logs/{phase}/{model}/report.log",
     benchmark:
@@ -22,9 +14,8 @@ rule report:
         ENVIRONMENT
     params:
         run=stage("report.py"),
-        experiments=lambda wildcards: ",".join(e.label for e in configured(wildcards)),
+        experiments=lambda wildcards: ",".join(e.label for e in configured(wildcards.phase, wildcards.model)),
         code=code("report.py", "report/*"),
-        drawing=[code("plot.py"), code("plot_analysis.py")],
     shell:
         "{params.run} --root results --phase {wildcards.phase} --model {wildcards.model}"
         " --experiments {params.experiments} --output-dir results/{wildcards.phase}/{wildcards.model}/report"

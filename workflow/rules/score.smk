@@ -10,19 +10,17 @@ for family in FAMILIES:
             facts="results/{phase}/{model}/model.json",
             texts=token_files(family),
         output:
-            [
-                f"results/{{phase}}/{{model}}/scores/{metric.path}.h5"
-                for metric in family_metrics(family)
-            ],
+            [f"results/{{phase}}/{{model}}/scores/{metric.path}.h5" for metric in family_metrics(family)],
         log:
             f"logs/{{phase}}/{{model}}/score_{family}.log",
         benchmark:
             f"benchmarks/{{phase}}/{{model}}/score_{family}.tsv"
         conda:
             ENVIRONMENT
-        threads: 8
+        # The bundled model is so small that one thread serves it best, and several jobs fit side by side.
+        threads: lambda wildcards: 1 if is_small(wildcards.model) else 8
         resources:
-            gpu=1,
+            gpu=lambda wildcards: 0 if is_small(wildcards.model) else 1,
         params:
             run=stage("score.py"),
             device=device,

@@ -149,3 +149,8 @@ def path_fault(name: str) -> str | None:
     if PurePosixPath(name).as_posix() != name:
         return "a path that is not written plainly"
     return None
+
+
+def shown(name: str) -> str:
+    """Return a name fit for a terminal."""
+    return name if name.isprintable() else ascii(name)

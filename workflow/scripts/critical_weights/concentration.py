@@ -111,8 +111,8 @@ def _lorenz_points(n: int) -> list[tuple[int, float]]:
 
 
 def _weights(fraction: float, n: int) -> int:
-    """Return ceil(fraction * n), at least 1; a product that only rounding keeps off a whole number is that number."""
-    return min(max(1, int(np.ceil(round(fraction * n, 6)))), n)
+    """Return ceil(fraction * n); a product that only rounding keeps off a whole number is that number."""
+    return min(int(np.ceil(round(fraction * n, 6))), n)
 
 
 def _curve(store: ScoreStore, moments: list[dict[str, Any]], total: float) -> ScoreCurve:

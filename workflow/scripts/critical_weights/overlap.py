@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
+from .chance import chance_of_sharing
 from .log import logger
 from .ranked_lists import RankedList
 from .tables import OVERLAP
@@ -156,7 +156,7 @@ def _compare(
     expected = p = np.full(both.shape, np.nan)
     if (population < _UNLIMITED).all():
         total = np.broadcast_to(population[:, None], both.shape)
-        expected, p = taken_a * (taken_b / total), hypergeom.sf(both - 1, total, taken_a, taken_b)
+        expected, p = taken_a * (taken_b / total), chance_of_sharing(both, total, taken_a, taken_b)
     frame = pd.DataFrame(
         {
             "group": np.repeat(np.arange(len(population)), len(_KS)),

@@ -32,21 +32,26 @@ class ScoreCurve:
     m, and with them the Gini coefficient's, hold at once. The figure between the bounds raises every score by the same
     part of its run, which gives the right total.
 
+    Attributes:
+        n: number of scores.
+        exact: whether every score is known.
+        mismatch: by how much ``total`` lies outside what the runs allow.
+
     Args:
         low: smallest value of each run's scores.
         high: largest value of each run's scores; equal to ``low`` where a score is known.
         counts: scores in each run.
-        total: the sum of all scores; None where all are known.
+        total: the sum of all scores, within rounding between what all low and all high ends give.
 
     """
 
-    def __init__(self, low: Floats, high: Floats, counts: Floats, total: float | None = None) -> None:
+    def __init__(self, low: Floats, high: Floats, counts: Floats, total: float) -> None:
         self.n = float(counts.sum())
         self.exact = bool((low == high).all())
         self._low = _Steps(low, counts)
         self._high = self._low if self.exact else _Steps(high, counts)
         self._room = float(self._high.sums[-1] - self._low.sums[-1])
-        missing = 0.0 if total is None or self.exact else total - float(self._low.sums[-1])
+        missing = total - float(self._low.sums[-1])
         self.mismatch = max(-missing, missing - self._room, 0.0)
         self._raise = min(max(missing, 0.0), self._room)
         self.total = float(self._low.sums[-1]) + self._raise

@@ -66,6 +66,7 @@ def summarise(store: ScoreStore, ranking: pd.DataFrame, facts: dict[str, Any], m
         },
         "histogram": _histogram(store.edges, tensors, moments, counts),
         "quantiles": {"method": "histogram" if worst else "exact", "relative_error": worst},
+        "store": store.attributes,
     }
 
 

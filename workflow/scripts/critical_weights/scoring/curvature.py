@@ -32,11 +32,12 @@ class HessianDiagonal:
         self._dtype = dtype
         self._seed = seed
         self._probes = probes
-        self._sum = {
+        self._mean = {
             n: torch.zeros_like(p, dtype=dtype, requires_grad=False)
             for n, p in zip(self._names, self._parameters, strict=True)
         }
-        self._sum_sq = {n: torch.zeros_like(t) for n, t in self._sum.items()}
+        self._deviation = {n: torch.zeros_like(t) for n, t in self._mean.items()}
+        self._seen = 0
 
     def run(self, texts: Sequence[Tensor]) -> float:
         """Add all texts' products for all probes; return the sum of the texts' losses in nats.
@@ -74,9 +75,21 @@ class HessianDiagonal:
                 product += hv
         for name, vector, product in zip(self._names, vectors, products, strict=True):
             estimates = vector.to(self._dtype) * product / predicted
-            self._sum[name] += estimates.sum(0)
-            self._sum_sq[name] += estimates.square().sum(0)
+            self._merge(name, estimates)
+        self._seen += len(chunk)
         return losses
+
+    def _merge(self, name: str, estimates: Tensor) -> None:
+        """Add some probes' estimates to mean and summed squared deviation (Chan et al. 1979).
+
+        The mean of squares less the square of the mean would cancel where the standard error is small.
+        """
+        count = len(estimates)
+        mean = estimates.mean(0)
+        apart = mean - self._mean[name]
+        share = count / (self._seen + count)
+        self._deviation[name] += (estimates - mean).square().sum(0) + apart.square() * (self._seen * share)
+        self._mean[name] += apart * share
 
     def _second(self, gradients: Sequence[Tensor], vectors: Sequence[Tensor]) -> list[Tensor]:
         """Return H_s v for each probe of the chunk, stacked."""
@@ -93,10 +106,8 @@ class HessianDiagonal:
 
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return, by tensor, the mean over the probes and its standard error (sample variance over n probes)."""
-        k = self._probes
-        out = {}
-        for name, total in self._sum.items():
-            mean = total / k
-            variance = (self._sum_sq[name] / k - mean.square()).clamp(min=0)
-            out[name] = {"hessian_diag": mean, "hessian_stderr": (variance / (k - 1)).sqrt()}
-        return out
+        freedom = self._probes * (self._probes - 1)
+        return {
+            name: {"hessian_diag": mean, "hessian_stderr": (self._deviation[name] / freedom).sqrt()}
+            for name, mean in self._mean.items()
+        }

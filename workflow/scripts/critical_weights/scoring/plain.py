@@ -100,7 +100,7 @@ class PlainRun:
                 square = gradient.square()
                 own["grad"] += gradient
                 own["grad_sq"].add_(square, alpha=1 / predicted**2)
-                own["grad_abs"].add_(gradient.abs_(), alpha=1 / predicted)
+                own["grad_abs"].add_(gradient.abs(), alpha=1 / predicted)
                 own["grad_sq_token"] += square
         self._seen(losses)
         for own in sums.values():
