@@ -189,9 +189,9 @@ def test_manifest_gives_times_rates_and_the_largest_memory(run, tmp_path):
     timing.write_text(json.dumps(TIMING))
     rank.write_text(HEADER + "2.0\t0:00:02\t100\t1\t1\t1\t0\t0\t90\t2\n")
     manifest = run[1](benchmarks={"rank": rank, "plot": tmp_path / "none.tsv"}, timing=timing)
-    assert manifest["scoring"]["weights_per_second"] == 120 / 4.0
-    assert manifest["scoring"]["tensors_per_second"] == 5 / 4.0
-    assert manifest["scoring"]["blocks_per_second"] == 2 / 4.0
+    assert manifest["scoring"]["weights_per_second"] == 120 / 4.5
+    assert manifest["scoring"]["tensors_per_second"] == 5 / 4.5
+    assert manifest["scoring"]["blocks_per_second"] == 2 / 4.5
     assert manifest["stages"]["rank"]["weights_per_second"] == 120 / 2.0
     assert manifest["stages"]["plot"] == {"seconds": None, "peak_memory_bytes": None}
     assert manifest["peak_memory_bytes"] == 100 * 2**20
@@ -204,10 +204,11 @@ def test_manifest_without_any_time_invents_none(run):
     assert manifest["stages"]["rank"]["weights_per_second"] is None
 
 
-def test_manifest_names_the_accelerator_that_scored(run, tmp_path):
+@pytest.mark.parametrize("device, gpu", [("NVIDIA H200", "NVIDIA H200"), ("cpu", None)])
+def test_manifest_names_the_accelerator_that_scored(run, tmp_path, device, gpu):
     timing = tmp_path / "score.json"
-    timing.write_text(json.dumps(TIMING | {"device": "NVIDIA H200"}))
-    assert run[1](timing=timing)["hardware"]["gpu"] == "NVIDIA H200"
+    timing.write_text(json.dumps(TIMING | {"device": device}))
+    assert run[1](timing=timing)["hardware"]["gpu"] == gpu
 
 
 def test_manifest_holds_nothing_that_names_person_or_machine(run, monkeypatch):

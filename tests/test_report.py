@@ -15,6 +15,7 @@ from critical_weights.report.experiments import exact_prefix
 from critical_weights.report.findings import findings
 from critical_weights.report.render import cell, markdown, render
 from critical_weights.report.show import bounded, bounded_share, listed, plural, real, share, size, token
+from critical_weights.report.summary import limits
 from synthetic_results import MODEL, TENSORS, experiments, finish, make_results, make_scores, rank
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -281,6 +282,19 @@ def test_repeated_texts_are_not_counted_as_different_ones(study):
     assert "one set of 7 texts, 5 of them different" in (study[1] / "research_summary.md").read_text()
 
 
+def test_estimates_from_random_probes_are_called_so(facts):
+    facts = json.loads(json.dumps(facts))
+    assert "random probes" not in limits(facts)
+    facts["metrics"]["magnitude"]["family"] = "curvature"
+    assert limits(facts).endswith("Scores by magnitude are estimates from random probes.")
+
+
+def test_the_finding_on_laws_names_the_metrics_it_is_about(facts):
+    told = finding(facts, "Whether the scores can be right")["text"]
+    assert told.startswith("1 conservation law can be checked on this model, on the gradients behind grad_squared and")
+    assert "magnitude" not in told
+
+
 def test_every_finding_is_on_the_pages_and_in_the_json(study, facts):
     assert 3 <= len(facts["findings"]) <= 6
     html, md = ((study[1] / name).read_text() for name in ("report.html", "research_summary.md"))
@@ -330,6 +344,23 @@ def test_an_overlap_that_is_not_exact_makes_no_finding(facts):
     for row in facts["overlap"]["global"]:
         row["complete"] = False
     assert "How far the metrics agree" not in [f["name"] for f in findings(facts)]
+
+
+def test_agreement_is_held_against_chance_for_all_pairs_together(facts):
+    facts = json.loads(json.dumps(facts))
+    rows = [row for row in facts["overlap"]["global"] if row["k"] == "30"]
+    for row, p in zip(rows, (0.0, 0.003, 0.004), strict=True):
+        row["p"] = p
+    sure = finding(facts, "How far the metrics agree")["sure"]
+    assert "In 2 of 3 pairs more is shared than chance explains" in sure
+
+
+def test_settings_that_differ_say_whose_they_are(root):
+    path = root / "p2" / MODEL / LABELS[0] / "config.json"
+    change(path, lambda config: config.update(scoring={"probes": 10}))
+    text = (again(root) / "research_summary.md").read_text()
+    assert "| `phase.seed` | 42 |" in text
+    assert f"| `scoring.probes` | 10 ({LABELS[0]}); not set ({LABELS[1]}, {LABELS[2]}) |" in text
 
 
 def test_overlap_is_shown_at_the_largest_k_that_every_pair_answers():

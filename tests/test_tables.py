@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from critical_weights.errors import TableError
 from critical_weights.tables import CONCENTRATION, OVERLAP, TABLES, TOP_WEIGHTS, Table, read_table, write_table
+from critical_weights.tables_markdown import describe_all
 
 TOKENS = [
     "the", "com,ma", 'a "quote"', "new\nline", "NA", "null", "nan", "None", "", " leading", "trailing ", "\t", "'", "é",
@@ -188,3 +189,8 @@ def test_every_column_says_what_it_means_and_names_are_unique() -> None:
         assert len(set(names)) == len(names)
         assert all(c.meaning for c in table.columns)
         assert table.population
+
+
+def test_the_documentation_is_in_step_with_the_schema() -> None:
+    page = Path(__file__).parents[1] / "docs" / "tables.md"
+    assert page.read_text(encoding="utf-8") == describe_all()

@@ -47,6 +47,7 @@ def main(a: argparse.Namespace) -> None:
     texts = [] if static else read_json(a.tokens)["calibration"]
 
     import torch
+
     from critical_weights.model_load import choose_device, choose_dtype, load_model
     from critical_weights.scoring.family import ScoringSettings, score_family
 

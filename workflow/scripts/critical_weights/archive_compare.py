@@ -44,7 +44,7 @@ def compare_archives(a: str | Path, b: str | Path) -> Comparison:
             raise ArchiveError(f"{path} does not match its manifest: {faults[0]}", fix="Run archive.py verify on it")
     with open_archive(a) as first, open_archive(b) as second:
         listed = read_manifest(first), read_manifest(second)
-        unexpected = [f"{shown(name)}: only in {a}" for name in []]
+        unexpected = [f"{shown(name)}: only in {a}" for name in sorted(set(listed[0]) - set(listed[1]))]
         unexpected += [f"{shown(name)}: only in {b}" for name in sorted(set(listed[1]) - set(listed[0]))]
         allowed: dict[str, str] = {}
         for name in sorted(set(listed[0]) & set(listed[1]) - {MANIFEST_MD}):

@@ -110,7 +110,7 @@ def read_manifest(archive: ZipFile) -> dict[str, dict[str, Any]]:
 def content_hash(stream: IO[bytes], most: int) -> tuple[int, str]:
     """Return bytes and SHA-256 of a stream; stops after ``most`` + 1 bytes, however much is promised behind them."""
     digest, size = hashlib.sha256(), 0
-    while size <= most and (chunk := stream.read(min(_CHUNK, most + 1 - size))):
+    while chunk := stream.read(min(_CHUNK, most + 1 - size)):
         digest.update(chunk)
         size += len(chunk)
     return size, digest.hexdigest()

@@ -15,6 +15,8 @@ from .errors import ConfigError, TableError, near_names
 from .files import read_json
 
 _MEBIBYTE = 1 << 20
+LOADING = "load"
+"""The part of the scoring job before its pass over the weights."""
 PASSES = ("score", "rank", "summarise")
 """The stages that go over every analysed weight, so that a rate per weight, tensor and block means something."""
 
@@ -82,8 +84,10 @@ def read_timing(path: Path | None) -> dict[str, Any] | None:
 
 
 def scoring_rates(timing: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the scoring job's record with its weights, tensors and blocks per second of the stage ``score``."""
-    return timing and timing | rates(timing["stages"].get("score"), timing)
+    """Return the scoring job's record with its weights, tensors and blocks per second, loading the model left out."""
+    if timing is None:
+        return None
+    return timing | rates(sum(taken for part, taken in timing["stages"].items() if part != LOADING), timing)
 
 
 def rates(seconds: float | None, counts: dict[str, Any]) -> dict[str, float | None]:

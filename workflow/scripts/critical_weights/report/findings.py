@@ -9,6 +9,9 @@ from typing import Any
 from .analysis import at_one_k
 from .show import bounded, count, listed, plural, real, share, times, token
 
+SIGNIFICANT = 0.01
+"""Chance of being wrong anywhere among all pairs (divided by their number) that is taken for none."""
+
 
 def findings(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the findings that the facts allow, each ``{"name", "text", "sure"}``: what, in figures, and how sure."""
@@ -76,7 +79,11 @@ def peak(facts: Mapping[str, Any]) -> dict[str, str] | None:
     width = max((g["high"] - g["low"] for g in ginis if g), default=None)
     sure = "Maximum and mean are over all scored weights."
     if width is not None:
-        sure += f" The Gini coefficients are known to within {real(width, 2)}." if width else " The rest is exact too."
+        sure += (
+            f" The Gini coefficients are known to within {real(width, 2)}."
+            if width
+            else " The Gini coefficients are exact too."
+        )
     return _finding("How peaked the scores are", text, sure)
 
 
@@ -153,13 +160,12 @@ def overlap(facts: Mapping[str, Any]) -> dict[str, str] | None:
     sure = "Exact counts over all tensors."
     chances = [row["p"] for row in rows if row["p"] is not None]
     if chances:
-        # A p of 0.0 is a number too small for a float, not an impossibility.
-        sure += f" Largest chance of so much overlap between independent draws, over the pairs: p {_p(max(chances))}."
+        above = sum(p < SIGNIFICANT / len(chances) for p in chances)
+        sure += (
+            f" In {above} of {plural(len(chances), 'pair')} more is shared than chance explains "
+            f"(hypergeometric, p below {SIGNIFICANT} / {len(chances)})."
+        )
     return _finding("How far the metrics agree", text, sure)
-
-
-def _p(p: float) -> str:
-    return f"= {real(p, 2)}" if p > 0 else "below 1e-300"
 
 
 def laws(facts: Mapping[str, Any]) -> dict[str, str] | None:
@@ -169,7 +175,8 @@ def laws(facts: Mapping[str, Any]) -> dict[str, str] | None:
         return None
     status = Counter(law["status"] for law in outcomes)
     tested = status["passed"] + status["failed"]
-    text = f"{plural(tested, 'conservation law')} can be checked on this model"
+    checked = listed([metric for check in facts["checks"] if check["laws"] for metric in check["metrics"]])
+    text = f"{plural(tested, 'conservation law')} can be checked on this model, on the gradients behind {checked}"
     if tested:
         text += f": {status['passed']} passed, {status['failed']} failed"
     if status["failed"]:

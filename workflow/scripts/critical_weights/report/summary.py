@@ -34,10 +34,12 @@ def limits(facts: Mapping[str, Any]) -> str:
     used = facts["texts"]["calibration"]
     different = used["n_texts"] - used["n_duplicates"]
     repeated = f", {count(different)} of them different" if used["n_duplicates"] else ""
+    noisy = [name for name, metric in facts["metrics"].items() if metric["family"] == "curvature"]
+    noise = f" Scores by {listed(noisy)} are estimates from random probes." if noisy else ""
     return (
         f"the scores come from one set of {plural(used['n_texts'], 'text')}{repeated}; how far other texts would "
         "change them is not measured here. A score is an estimate made without changing the weight: what really "
-        "happens to the loss when a weight is changed is not measured here either."
+        f"happens to the loss when a weight is changed is not measured here either.{noise}"
     )
 
 

@@ -30,11 +30,11 @@ def settings(runs: Mapping[str, Any]) -> Table:
     names = dict.fromkeys(name for entries in flat.values() for name in entries if name not in _IN_PATH)
     rows = []
     for name in names:
-        values = {label: entries.get(name, "not set") for label, entries in flat.items()}
-        if len(set(values.values())) == 1:
-            rows.append([name, next(iter(values.values()))])
-        else:
-            rows.extend([f"{name} ({label})", value] for label, value in values.items())
+        labels: dict[str, list[str]] = {}
+        for label, entries in flat.items():
+            labels.setdefault(entries.get(name, "not set"), []).append(label)
+        values = [value if len(labels) == 1 else f"{value} ({', '.join(own)})" for value, own in labels.items()]
+        rows.append([name, "; ".join(values)])
     return Table("Settings", (("setting", CODE), ("value", TEXT)), rows, "From the experiments' config.json.")
 
 

@@ -29,7 +29,7 @@ def passes(scoring: Mapping[str, Any]) -> Table:
     columns = (("family", CODE), ("device", TEXT), ("threads", NUMBER), ("weights", NUMBER), ("tensors", NUMBER),
                ("blocks", NUMBER), ("texts", NUMBER), ("parts", TEXT), *_RATES, ("peak memory", NUMBER),
                ("peak memory of the accelerator", NUMBER))  # fmt: skip
-    return Table("Scoring passes", columns, rows, "Rates of the part 'score' alone, over the analysed set.")
+    return Table("Scoring passes", columns, rows, "Rates over the analysed set, of all parts but loading the model.")
 
 
 def stages(experiments: Mapping[str, Any]) -> Table:

@@ -12,7 +12,6 @@ from torch.overrides import TorchFunctionMode
 
 from .experts import eager_experts
 
-
 _MATMUL = (torch.matmul, Tensor.matmul, Tensor.__matmul__)
 
 
@@ -20,8 +19,8 @@ class InputStatistics(TorchFunctionMode):
     """Gathers ``input_abs`` and ``input_sq`` while it is entered, text by text.
 
     It sees the functions by which models multiply by weights: ``linear`` (y = x W^T), ``addmm`` (Conv1D, y = x W),
-    ``matmul`` with a weight or its transpose, and ``embedding``. An embedding's input is one-hot: its mean of abs(x_j) is token j's share of the tokens, its sum
-    over a text of x_tj^2 the count of j. A tied tensor takes its embedding use. Of a 3-D tensor each expert has its own
+    ``matmul`` with a weight or its transpose, and ``embedding``. An embedding's input is one-hot: its mean of abs(x_j) is
+    token j's share of the tokens, its sum over a text of x_tj^2 the count of j. A tied tensor takes its embedding use. Of a 3-D tensor each expert has its own
     input; its mean is over the tokens routed to that expert, and an expert that saw none has 0.
     """
 

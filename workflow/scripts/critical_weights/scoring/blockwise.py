@@ -205,7 +205,9 @@ class BlockGradients:
         for chunk, deltas in head.gradients():
             with torch.no_grad():
                 sums = Sums.zeros(chunk.weight.shape, self._wanted[name], self._dtype, self._device)
-                own = Sums.zeros(chunk.weight.shape[:1], self._wanted[bias], self._dtype, self._device) if bias else None
+                own = None
+                if bias:
+                    own = Sums.zeros(chunk.weight.shape[:1], self._wanted[bias], self._dtype, self._device)
                 for b, batch in enumerate(batches):
                     x, delta = head.inputs[b], deltas[b]
                     if embedded is None:
@@ -224,9 +226,7 @@ class BlockGradients:
             means = {s: torch.cat([m[s] for _, m in biases]) for s in biases[0][1]}
             yield TensorStatistics(bias, torch.cat([v for v, _ in biases]).to(self._dtype), means)
 
-    def _block(
-        self, stack: Stack, run: _Pass, index: int, caught: dict[str, list[Use]]
-    ) -> Iterator[TensorStatistics]:
+    def _block(self, stack: Stack, run: _Pass, index: int, caught: dict[str, list[Use]]) -> Iterator[TensorStatistics]:
         """Run one block again and back over all batches; yield its tensors."""
         names = stack.names(index)
         inputs = run.kept.pop()
@@ -249,7 +249,7 @@ class BlockGradients:
         caught: dict[str, list[Use]],
         embedding: nn.Embedding,
     ) -> list[tuple[Tensor, Tensor]]:
-        """Go back through what comes before the blocks; return (compact token ids, gradients of their rows) by batch."""
+        """Go back through what comes before the blocks; return compact token ids and their rows' gradients by batch."""
         seen: list[tuple[Tensor, Tensor]] = []
         use = Use("", embedding, "weight", "embedding")
         catch = Capture([use], lambda _, ids, delta: seen.append((ids, delta * Outside.scale(embedding))))
@@ -301,4 +301,3 @@ class BlockGradients:
         for name in list(sums.sums):
             means = self._means(sums.sums.pop(name))
             yield TensorStatistics(name, sums.parameters[name].detach().to(self._dtype), means)
-

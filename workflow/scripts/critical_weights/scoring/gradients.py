@@ -16,7 +16,11 @@ class GradientSums:
     """The gradient statistics of a set of parameter tensors over all texts seen so far."""
 
     def __init__(
-        self, parameters: Mapping[str, nn.Parameter], wanted: Mapping[str, Collection[str]], uses: Iterable[Use], dtype: torch.dtype
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        wanted: Mapping[str, Collection[str]],
+        uses: Iterable[Use],
+        dtype: torch.dtype,
     ) -> None:
         self.parameters = dict(parameters)
         self.sums = {n: Sums.zeros(p.shape, wanted[n], dtype, p.device) for n, p in parameters.items()}

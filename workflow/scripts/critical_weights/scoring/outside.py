@@ -100,7 +100,9 @@ class Outside:
 
         """
         config = stack.model.config.get_text_config()
-        scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
+        scale = float(getattr(config, "logit_scale", None) or 1.0) / float(
+            getattr(config, "logits_scaling", None) or 1.0
+        )
         shape = LogitShape(scale, getattr(config, "final_logit_softcapping", None))
         with torch.no_grad():
             hidden, _ = stack.calls(batch)
@@ -109,4 +111,3 @@ class Outside:
         if not torch.allclose(got.double(), shape(raw.double()), rtol=1e-2, atol=1e-2):
             raise ModelError(f"{type(stack.model).__name__} changes its logits in a way that is not known")
         return shape
-

@@ -75,9 +75,7 @@ class PlainRun:
         self._seen(losses)
         gathered = inputs.result()
         self.summary.missing = {
-            name: "no product of it with an input was seen"
-            for name in self._parameters
-            if name not in gathered
+            name: "no product of it with an input was seen" for name in self._parameters if name not in gathered
         }
         return gathered
 

@@ -74,7 +74,7 @@ class Stack:
         return len(self.blocks)
 
     def names(self, part: int | str) -> list[str]:
-        """Return the parameter names of a block (its index) or of ``outside`` the blocks; tied tensors by first name."""
+        """Return the parameter names of a block (its index) or of ``outside``; tied tensors by first name."""
         named = [name for name, _ in self.model.named_parameters()]
         if part == "outside":
             return [name for name in named if not name.startswith(f"{self.prefix}.")]

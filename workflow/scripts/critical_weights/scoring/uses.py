@@ -58,7 +58,7 @@ def embedding_scale(module: nn.Module) -> float:
 
 
 class Observed:
-    """Sees which modules run once and on whole texts, (texts, width, ...), while it is entered; only those can be caught."""
+    """Sees, while entered, which modules run once and on whole texts, (texts, width, ...): only those can be caught."""
 
     def __init__(self, modules: Iterable[nn.Module], batch: Batch) -> None:
         self._modules = {id(module): module for module in modules}
@@ -113,7 +113,9 @@ def _kind(module: nn.Module, attribute: str) -> str:
         return {"weight": "linear", "bias": "bias"}.get(attribute, "")
     if isinstance(module, Conv1D):
         return {"weight": "conv1d", "bias": "bias"}.get(attribute, "")
-    if type(module).forward is nn.Embedding.forward or (isinstance(module, nn.Embedding) and hasattr(module, "embed_scale")):
+    if type(module).forward is nn.Embedding.forward or (
+        isinstance(module, nn.Embedding) and hasattr(module, "embed_scale")
+    ):
         return "embedding"
     leaf = not list(module.children())
     if leaf and "Norm" in type(module).__name__ and all(p.dim() == 1 for p in module.parameters()):

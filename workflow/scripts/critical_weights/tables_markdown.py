@@ -1,0 +1,32 @@
+"""The documentation of the result tables, made from their schema."""
+
+from __future__ import annotations
+
+from .tables import TABLES, Table
+
+_HEAD = """# Result tables
+
+Made from the schema in `workflow/scripts/critical_weights/tables.py` by
+`python -m critical_weights.tables_markdown > docs/tables.md`; a test keeps the two in step. UTF-8, comma, header; an
+empty field is a missing value. Every writer and reader checks its table against this schema.
+"""
+
+
+def describe(table: Table) -> str:
+    """Return the Markdown of one table: population, columns, types, units, meanings."""
+    rows = [
+        f"| `{c.name}` | {c.dtype.lower()}{', may be empty' if c.optional else ''} | {c.unit} | {c.meaning} |"
+        for c in table.columns
+    ]
+    head = f"\n## {table.name}\n\nPopulation: {table.population}.\n\n"
+    head += "| column | type | unit | meaning |\n|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def describe_all() -> str:
+    """Return the whole page."""
+    return _HEAD + "".join(describe(table) for table in TABLES)
+
+
+if __name__ == "__main__":
+    print(describe_all(), end="")
