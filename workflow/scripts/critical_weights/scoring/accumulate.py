@@ -189,7 +189,7 @@ def add_replayed(
         for p in parameters:
             p.requires_grad_(True)
         for row, t in zip(rows, predicted, strict=False):
-            gradients = torch.autograd.grad(type(module).forward(module, x[row]), parameters, delta[row])
+            gradients = torch.autograd.grad(module.forward(x[row]), parameters, delta[row])
             for sums, gradient in zip(all_sums.values(), gradients, strict=True):
                 sums.add(gradient.to(sums.dtype, copy=True), t)
         for p, flag in zip(parameters, flags, strict=True):

@@ -19,9 +19,10 @@ class InputStatistics(TorchFunctionMode):
     """Gathers ``input_abs`` and ``input_sq`` while it is entered, text by text.
 
     It sees the functions by which models multiply by weights: ``linear`` (y = x W^T), ``addmm`` (Conv1D, y = x W),
-    ``matmul`` with a weight or its transpose, and ``embedding``. An embedding's input is one-hot: its mean of abs(x_j) is
-    token j's share of the tokens, its sum over a text of x_tj^2 the count of j. A tied tensor takes its embedding use. Of a 3-D tensor each expert has its own
-    input; its mean is over the tokens routed to that expert, and an expert that saw none has 0.
+    ``matmul`` with a weight or its transpose, and ``embedding``. An embedding's input is one-hot: its mean of abs(x_j)
+    is token j's share of the tokens, its sum over a text of x_tj^2 the count of j. A tied tensor takes its embedding
+    use. Of a 3-D tensor each expert has its own input; its mean is over the tokens routed to that expert, and an expert
+    that saw none has 0.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:

@@ -1,0 +1,135 @@
+"""The fast engines against the plain one: same statistics, to rounding, whatever the architecture and the packing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from comparison import relative_errors
+from critical_weights.scoring.blockwise import BlockGradients, BlockPlan
+from critical_weights.scoring.plain import gather_plain
+from critical_weights.scoring.resident import ResidentGradients
+from critical_weights.scoring.seam import Run
+from critical_weights.scoring.weights import StreamedWeights, empty_model
+from tiny_models import NAMES, exact_norms, tiny_model, tiny_texts
+from torch import Tensor
+from transformers import PreTrainedModel
+
+STATISTICS = ("grad", "grad_sq", "grad_abs", "grad_sq_token")
+TEXTS = tiny_texts(7, 0)
+
+Gathered = dict[str, dict[str, Tensor]]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def collect(run: Run) -> Gathered:
+    """Return statistic -> tensor -> values, slabs put together."""
+    slabs: dict[str, dict[str, list[Tensor]]] = {}
+    for item in run:
+        for statistic, values in item.statistics.items():
+            slabs.setdefault(statistic, {}).setdefault(item.name, []).append(values)
+    return {statistic: {name: torch.cat(v) for name, v in own.items()} for statistic, own in slabs.items()}
+
+
+def every(model: PreTrainedModel) -> set[str]:
+    return {name for name, _ in model.named_parameters()}
+
+
+def largest_error(got: Gathered, want: Gathered) -> float:
+    """Return the largest norm-relative error of a tensor; gradients that are 0 up to rounding are left out."""
+    assert set(got) == set(want)
+    scale = max(float(torch.linalg.norm(v)) for v in want["grad"].values())
+    live = {n for n, v in want["grad"].items() if torch.linalg.norm(v) > 1e-12 * scale}
+    assert len(live) > len(want["grad"]) // 2
+    return max(
+        max(relative_errors({n: got[s][n] for n in live}, {n: want[s][n] for n in live}).values()) for s in STATISTICS
+    )
+
+
+def resident(model: PreTrainedModel, texts: list[list[int]], tokens: int = 30) -> ResidentGradients:
+    return ResidentGradients(model, texts, STATISTICS, every(model), tokens)
+
+
+def blocks(model: PreTrainedModel, texts: list[list[int]], plan: BlockPlan | None = None) -> BlockGradients:
+    return BlockGradients(model, texts, STATISTICS, every(model), plan or BlockPlan(30))
+
+
+ENGINES: dict[str, Callable[[PreTrainedModel, list[list[int]]], Run]] = {
+    "resident": resident,
+    "blocks": blocks,
+    "chunks": lambda model, texts: blocks(model, texts, BlockPlan(30, chunk_rows=10, keep_logits=False)),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engine_agrees_with_plain_autograd(name: str, engine: str) -> None:
+    model = tiny_model(name)
+    with exact_norms(model):
+        twin = gather_plain(model, TEXTS, "gradient")
+        want = collect(twin)
+        run = ENGINES[engine](model, TEXTS)
+        error = largest_error(collect(run), want)
+    print(f"{name} {engine} {error:.1e}")
+    assert error < 1e-9
+    assert run.summary.corpus_loss == pytest.approx(twin.summary.corpus_loss, rel=1e-12)
+    assert (run.summary.n_texts, run.summary.n_predicted) == (twin.summary.n_texts, twin.summary.n_predicted)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen2", "mixtral", "gemma2", "phi3"])
+def test_streamed_weights_give_the_same(name: str, tmp_path: Path) -> None:
+    """Weights read from sharded safetensors block by block; Mixtral's experts lie there one by one."""
+    model = tiny_model(name)
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    want = collect(gather_plain(model, TEXTS, "gradient"))
+    empty = empty_model(tmp_path, torch.float64)
+    assert all(p.is_meta for p in empty.parameters())
+    cpu = torch.device("cpu")
+    plan = BlockPlan(30, chunk_rows=10, keep_logits=False)
+    weights = StreamedWeights(empty, tmp_path, cpu)
+    run = BlockGradients(empty, TEXTS, STATISTICS, every(model), plan, weights, cpu)
+    got = collect(run)
+    assert all(p.is_meta for p in empty.parameters())
+    assert largest_error(got, want) < 1e-6  # transformers' norms compute in float32
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_packing_and_order_change_nothing(engine: str) -> None:
+    model = tiny_model("llama")
+    with exact_norms(model):
+        want = collect(ENGINES[engine](model, TEXTS))
+        assert largest_error(collect(ENGINES[engine](model, TEXTS[::-1])), want) < 1e-12
+        for tokens in (1, 13, 1000):
+            assert largest_error(collect(blocks(model, TEXTS, BlockPlan(tokens))), want) < 1e-12
+            assert largest_error(collect(resident(model, TEXTS, tokens)), want) < 1e-12
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_runs_are_bitwise_equal(engine: str) -> None:
+    model = tiny_model("gpt2")
+    first, second = (collect(ENGINES[engine](model, TEXTS)) for _ in range(2))
+    assert all(torch.equal(first[s][n], second[s][n]) for s in first for n in first[s])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_model_is_left_as_it_was(engine: str) -> None:
+    model = tiny_model("qwen2")
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    collect(ENGINES[engine](model, TEXTS))
+    assert all(torch.equal(p, before[n]) and p.requires_grad and p.grad is None for n, p in model.named_parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_float32_is_near_float64() -> None:
+    want = collect(gather_plain(tiny_model("llama"), TEXTS, "gradient"))
+    model = tiny_model("llama", dtype=torch.float32)
+    for engine in ENGINES.values():
+        got = {s: {n: v.double() for n, v in own.items()} for s, own in collect(engine(model, TEXTS)).items()}
+        assert largest_error(got, want) < 1e-5
