@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
 from comparison import relative_errors
 from critical_weights.scoring.blockwise import BlockGradients, BlockPlan
 from critical_weights.scoring.plain import gather_plain
@@ -14,8 +17,6 @@ from critical_weights.scoring.resident import ResidentGradients
 from critical_weights.scoring.seam import Run
 from critical_weights.scoring.weights import StreamedWeights, empty_model
 from tiny_models import NAMES, exact_norms, tiny_model, tiny_texts
-from torch import Tensor
-from transformers import PreTrainedModel
 
 STATISTICS = ("grad", "grad_sq", "grad_abs", "grad_sq_token")
 TEXTS = tiny_texts(7, 0)

@@ -23,8 +23,8 @@ from critical_weights.model_load import load_model
 from critical_weights.model_source import fetch_model
 from critical_weights.score_store import ScoreStore, open_store
 from critical_weights.scoring import family as family_module
+from critical_weights.scoring.engine import Placed, start_run
 from critical_weights.scoring.family import ScoringSettings, score_family
-from critical_weights.scoring.plain import gather_plain
 from critical_weights.scoring.seam import TensorStatistics
 from tiny_models import SENTENCES, save_tiny_folder
 
@@ -85,7 +85,9 @@ def statistics(studies: dict[str, Study]) -> Mapping[tuple[str, str], dict[str, 
     @cache
     def gather(name: str, family: str) -> dict[str, TensorStatistics]:
         study = studies[name]
-        run = gather_plain(study.model, study.texts, family, seed=SETTINGS.seed, probes=SETTINGS.probes)
+        analysed = {entry["name"] for entry in study.facts["tensors"] if entry["analysed"]}
+        numbers = {"seed": SETTINGS.seed, "probes": SETTINGS.probes}
+        run = start_run(family, study.model, study.texts, analysed, Placed(), **numbers)
         return {item.name: item for item in run}
 
     return {(name, family): gather(name, family) for name in STUDIES for family in FAMILIES}

@@ -79,6 +79,11 @@ def device(wildcards, threads):
     return config["scoring"]["device"]
 
 
+def placement(wildcards, threads):
+    """Return what is in memory while scoring; like the device no reason for a rerun."""
+    return config["scoring"]["placement"]
+
+
 def score_options(family):
     """Return a function for `params`: the options that decide a family's scores."""
 

@@ -24,12 +24,13 @@ for family in FAMILIES:
         params:
             run=stage("score.py"),
             device=device,
+            placement=placement,
             family=family,
             options=score_options(family),
             version=SCORING_VERSION,
         shell:
             "HF_HUB_OFFLINE=1 {params.run} --family {params.family} --record {input.record}"
-            " --facts {input.facts} {params.options} --device {params.device}"
+            " --facts {input.facts} {params.options} --device {params.device} --placement {params.placement}"
             " --output-dir results/{wildcards.phase}/{wildcards.model}/scores"
             " --timing benchmarks/{wildcards.phase}/{wildcards.model}/score_{params.family}.json"
             " --log {log} --label {wildcards.phase}/{wildcards.model}"

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tokens", help="tokens.json; not for the static family")
     p.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16 or float64")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    p.add_argument("--placement", default="auto", help="auto, resident, blocks or streamed: what is in memory")
     p.add_argument("--candidates", type=int, default=10_000, help="best weights of each tensor kept exactly")
     p.add_argument("--dense", default="auto", help="auto, true, false or metrics by comma: keep every score")
     p.add_argument("--probes", type=int, default=10, help="Hutchinson probes, at least 2")
@@ -48,18 +49,23 @@ def main(a: argparse.Namespace) -> None:
 
     import torch
 
-    from critical_weights.model_load import choose_device, choose_dtype, load_model
+    from critical_weights.model_load import choose_device, choose_dtype
     from critical_weights.scoring.family import ScoringSettings, score_family
+    from critical_weights.scoring.memory_plan import plan_memory
+    from critical_weights.scoring.place import place_model
 
     start = time.monotonic()
-    device = choose_device(a.device)
-    model = load_model(read_json(a.record), choose_dtype(a.dtype, facts), device)
+    device, dtype = choose_device(a.device), choose_dtype(a.dtype, facts)
+    plan = plan_memory(a.family, facts, [len(ids) for ids in texts], dtype, device, placement=a.placement)
+    model, placed = place_model(read_json(a.record), plan, dtype, device)
     loaded = time.monotonic() - start
     settings = ScoringSettings(candidates=a.candidates, dense=a.dense, probes=a.probes, seed=a.seed)
-    figures = score_family(a.family, model, facts, calibration, texts, settings, a.output_dir)
+    figures = score_family(a.family, model, facts, calibration, texts, settings, a.output_dir, placed)
     if a.timing:
         figures["stages"] = {"load": loaded, **figures["stages"]}
         figures["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+        figures["placement"] = plan.placement
+        figures["planned_memory_bytes"] = plan.total
         figures["threads"] = torch.get_num_threads()
         figures["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         if device.type == "cuda":

@@ -172,10 +172,10 @@ def resolve(config: Mapping[str, Any], phase: str, model: str, family: str) -> d
     """Return what decides the results of one (phase, model) and family: sections ``phase``, ``model``, ``scoring``.
 
     The dtype is ``scoring.dtype`` if that is not ``auto``, else the model's, else ``auto``: the checkpoint's. The
-    device has no say and is left out, as is what another family alone uses.
+    device and placement have no say and are left out, as is what only another family uses.
     """
     entry, scoring = dict(config["models"][model]), dict(config["scoring"])
-    del scoring["device"]
+    del scoring["device"], scoring["placement"]
     if scoring["dtype"] == "auto":
         scoring["dtype"] = entry.get("dtype", "auto")
     if isinstance(scoring["dense"], list):

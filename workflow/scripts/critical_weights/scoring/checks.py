@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .reduce import line_figures
+from .reduce import line_figures, wide_sum
 
 MODEL_TYPES = ("llama", "mistral")
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-2}
@@ -43,14 +43,28 @@ class SignedSums:
 
 
 def signed_sums(weight: Tensor, gradient: Tensor, axes: tuple[str, ...]) -> SignedSums | None:
-    """Sum a = g * w of one tensor over its lines, in float64; None for tensors without rows."""
-    a = weight.double() * gradient.double()
+    """Sum a = g * w of one tensor, or a slab of it, over its lines, in float64; None for tensors without rows."""
+    a = weight * gradient
+    total, l1 = wide_sum(a), wide_sum(a.abs())
     if a.dim() == 1:
-        return SignedSums(a, None, a.sum().item(), a.abs().sum().item())
+        return SignedSums(a.double(), None, total, l1)
     lines = line_figures(a, axes, "sum")
     if not lines or a.dim() != 2:
         return None
-    return SignedSums(lines["row"], lines["col"], a.sum().item(), a.abs().sum().item())
+    return SignedSums(lines["row"], lines["col"], total, l1)
+
+
+def join_sums(first: SignedSums | None, second: SignedSums, axes: tuple[str, ...]) -> SignedSums:
+    """Join the sums of two slabs of a tensor, which follow each other along its first axis."""
+    if first is None:
+        return second
+
+    def join(line: str, one: Tensor, other: Tensor) -> Tensor:
+        return torch.cat([one, other]) if axes[0] == line else one + other
+
+    row = join("row", first.row, second.row)
+    col = None if first.col is None or second.col is None else join("col", first.col, second.col)
+    return SignedSums(row, col, first.total + second.total, first.l1 + second.l1)
 
 
 def check_laws(sums: Mapping[str, SignedSums], facts: Mapping[str, Any], dtype: torch.dtype) -> list[dict[str, Any]]:

@@ -18,11 +18,12 @@ from ..errors import ConfigError, ModelError, unknown
 from ..log import choice, logger
 from ..metrics import METRICS, Metric, family_metrics
 from ..score_store import create_store
-from .checks import SignedSums, check_laws, signed_sums
+from .checks import SignedSums, check_laws, join_sums, signed_sums
+from .engine import Placed, start_run
 from .loss import accumulator_dtype
-from .plain import gather_plain
 from .reducer import TensorReducer
 from .seam import Summary
+from .weights import check_weight
 
 DENSE_BYTES = 4 << 30
 """Dense scores are kept by default while all of one phase and model stay below this."""
@@ -46,6 +47,7 @@ def score_family(
     texts: Sequence[Sequence[int]],
     settings: ScoringSettings,
     folder: str | Path,
+    placed: Placed | None = None,
 ) -> dict[str, Any]:
     """Score every analysed weight by every metric of one family and write the stores.
 
@@ -57,6 +59,7 @@ def score_family(
         texts: token ids of each calibration text.
         settings: see :class:`ScoringSettings`.
         folder: where ``{metric}.h5`` go.
+        placed: where the model lies; all in memory by default.
 
     Returns:
         Figures of the run for the manifest: seconds, weights, tensors, blocks.
@@ -69,12 +72,15 @@ def score_family(
     entries = {t["name"]: t for t in facts["tensors"]}
     check_settings(family, settings)
     check_same_model(model, entries)
-    check_weights(model)
+    placed = placed or Placed()
+    if placed.weights is None:
+        for name, parameter in model.named_parameters():
+            check_weight(parameter, name)
     metrics = family_metrics(family)
     dense = choose_dense(settings.dense, facts, Path(folder))
     started = time.monotonic()
     analysed = {name for name, t in entries.items() if t["analysed"]}
-    run = gather_plain(model, texts, family, seed=settings.seed, probes=settings.probes, analysed=analysed)
+    run = start_run(family, model, texts, analysed, placed, seed=settings.seed, probes=settings.probes)
     sums: dict[str, SignedSums] = {}
     skipped: dict[str, str] = {}
     reducers: dict[Metric, TensorReducer] = {}
@@ -84,9 +90,10 @@ def score_family(
         for item in run:
             entry = entries[item.name]
             if family == "gradient":
-                found = signed_sums(item.weight, item.statistics["grad"], tuple(entry["axes"]))
+                axes = tuple(entry["axes"])
+                found = signed_sums(item.weight, item.statistics["grad"], axes)
                 if found:
-                    sums[item.name] = found
+                    sums[item.name] = join_sums(sums.get(item.name), found, axes)
             if not entry["analysed"]:
                 continue
             clock = time.monotonic()
@@ -130,21 +137,6 @@ def check_settings(family: str, settings: ScoringSettings) -> None:
         raise ConfigError("scoring.candidates is too small", got=settings.candidates, expected="at least 1")
     if family == "curvature" and settings.probes < 2:
         raise ConfigError("scoring.probes is too small", got=settings.probes, expected="at least 2")
-
-
-def check_weights(model: torch.nn.Module) -> None:
-    """Check that every weight is a finite number: one that is not makes every gradient NaN, and hides where it is.
-
-    Raises:
-        ModelError: some are not; the message names the first tensor.
-
-    """
-    for name, parameter in model.named_parameters():
-        if bad := parameter.numel() - int(torch.isfinite(parameter).sum()):
-            raise ModelError(
-                f"{bad} of {parameter.numel()} weights of {name} are NaN or infinite",
-                fix="The checkpoint is damaged, or its dtype is too narrow (scoring: dtype: float32)",
-            )
 
 
 def check_same_model(model: torch.nn.Module, entries: Mapping[str, Mapping[str, Any]]) -> None:

@@ -43,6 +43,17 @@ def every_token_counts(model: nn.Module) -> Iterator[None]:
             module.padding_idx = index
 
 
+def refuse_train_mode(model: nn.Module) -> None:
+    """Check that a model is in eval mode.
+
+    Raises:
+        ValueError: it is in train mode (a mistake in the calling code).
+
+    """
+    if model.training:
+        raise ValueError("the model is in train mode: dropout would make scores random; call model.eval()")
+
+
 def accumulator_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype that statistics are summed in: float64 for a float64 model, else float32."""
     return torch.promote_types(dtype, torch.float32)

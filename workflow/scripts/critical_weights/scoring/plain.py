@@ -16,7 +16,7 @@ from ..log import progress
 from ..metrics import FAMILIES
 from .activations import InputStatistics
 from .curvature import HessianDiagonal
-from .loss import accumulator_dtype, every_token_counts, text_loss
+from .loss import accumulator_dtype, every_token_counts, refuse_train_mode, text_loss
 from .seam import Summary, TensorStatistics
 
 
@@ -140,8 +140,7 @@ def gather_plain(
         ValueError: the model is in train mode, or the family is unknown (mistakes in the calling code).
 
     """
-    if model.training:
-        raise ValueError("the model is in train mode: dropout would make scores random; call model.eval()")
+    refuse_train_mode(model)
     if family not in FAMILIES:
         raise ValueError(f"unknown family {family}")
     if analysed is None:

@@ -102,9 +102,22 @@ def line_figures(value: Tensor, axes: Sequence[str], how: str) -> dict[str, Tens
     """
     if "row" not in axes or "col" not in axes:
         return {}
+    found: dict[str, list[Tensor]] = {"row": [], "col": []}
+    step = max(1, _CHUNK * value.shape[0] // max(value.numel(), 1))
+    for slab in value.split(step):
+        for line, over in (("row", axes.index("col")), ("col", axes.index("row"))):
+            found[line].append(slab.sum(over, dtype=torch.float64) if how == "sum" else slab.amax(over))
+    return {line: _join(line, parts, axes, how) for line, parts in found.items()}
 
-    def reduce(over: str) -> Tensor:
-        axis = axes.index(over)
-        return value.sum(axis, dtype=torch.float64) if how == "sum" else value.amax(axis)
 
-    return {"row": reduce("col"), "col": reduce("row")}
+def _join(line: str, parts: list[Tensor], axes: Sequence[str], how: str) -> Tensor:
+    """Put slabs along the first axis side by side where their slices are distinct lines; else reduce over them."""
+    if axes[0] in (line, "expert"):
+        return torch.cat(parts)
+    stacked = torch.stack(parts)
+    return stacked.sum(0) if how == "sum" else stacked.amax(0)
+
+
+def wide_sum(values: Tensor) -> float:
+    """Sum in float64, without a float64 copy of the whole."""
+    return sum(part.sum(dtype=torch.float64).item() for part in values.reshape(-1).split(_CHUNK))

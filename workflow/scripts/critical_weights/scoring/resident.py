@@ -16,8 +16,9 @@ from transformers import PreTrainedModel
 from ..log import choice, logger, progress
 from .batches import IGNORED, Batch, pack
 from .capture import Capture
+from .experts import eager_experts
 from .gradients import GradientSums
-from .loss import accumulator_dtype
+from .loss import accumulator_dtype, every_token_counts
 from .seam import Summary, TensorStatistics
 from .uses import find_uses, run_model
 
@@ -65,7 +66,7 @@ class ResidentGradients:
         batches = pack(self._texts, width, first.device)
         gather = GradientSums(self._parameters, self._wanted, uses, dtype)
         losses = 0.0
-        with Capture(uses, gather):
+        with Capture(uses, gather), every_token_counts(self._model), eager_experts(self._model):
             for batch in progress(batches, len(batches), "gradient pass", "batches"):
                 gather.begin(batch)
                 loss = batch_loss(run_model(self._model, batch), batch)

@@ -25,6 +25,21 @@ from ..model_facts import read_config
 from ..model_source import check_folder
 
 
+def check_weight(weight: Tensor, name: str) -> None:
+    """Check that every weight is a finite number: one that is not makes every gradient NaN, and hides where it is.
+
+    Raises:
+        ModelError: some are not.
+
+    """
+    bad = weight.numel() - int(torch.isfinite(weight).sum())
+    if bad:
+        raise ModelError(
+            f"{bad} of {weight.numel()} weights of {name} are NaN or infinite",
+            fix="The checkpoint is damaged, or its dtype is too narrow (scoring: dtype: float32)",
+        )
+
+
 class Weights(Protocol):
     """Makes the values of some parameter tensors available for a while."""
 
@@ -131,6 +146,7 @@ class StreamedWeights:
         if wrong:
             raise ModelError(f"the checkpoint lacks {len(wrong)} tensors or has other shapes, first {wrong[0]}")
         for name in names:
+            check_weight(parameters[name], name)
             parameters[name].requires_grad_(True)
         try:
             yield
