@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from critical_weights.errors import ModelError
+from critical_weights.metrics import METRICS
+from critical_weights.score_store import TensorScores
 from critical_weights.scoring import reduce
 from critical_weights.scoring.reduce import check_finite, fine_histogram, line_figures, moments, top_indices
+from critical_weights.scoring.reducer import TensorReducer
+from critical_weights.scoring.seam import TensorStatistics, slabs
 
 MAX = float(np.finfo(np.float32).max)
 FEW_VALUES = st.sampled_from([0.0, -0.0, 2.0**-149, 0.5, 1.0, 1.0009765625, 2.0, MAX])
@@ -118,3 +122,29 @@ def test_scores_that_are_no_numbers_are_refused_by_tensor_metric_and_count(value
     score[1, 2] = score[3, 3] = value
     with pytest.raises(ModelError, match=r"2 of 20 obd scores of x\.weight are NaN or infinite\. Use a wider dtype"):
         check_finite(score, "x.weight", "obd")
+
+
+@pytest.mark.parametrize("axes", [("row", "col"), ("col", "row")])
+def test_a_tensor_cut_into_slabs_is_reduced_to_the_same(axes: tuple[str, str]) -> None:
+    """Scores rounded to one digit: thousands of ties, which must fall the same way however the tensor is cut."""
+    weight = torch.randn(300, 70, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+    entry = {"name": "x", "position": 0, "shape": [300, 70], "layer": None, "component": "c", "axes": axes}
+    entry |= {"tied_to": [], "numel": 21_000}
+
+    def reduced(size: int) -> TensorScores:
+        reducer = TensorReducer(METRICS["magnitude"], entry, candidates=5000, dense=True)
+        for slab in slabs(TensorStatistics("x", weight, {}), size):
+            assert not reducer.complete
+            reducer.add(slab)
+        assert reducer.complete
+        return reducer.finish()
+
+    whole, cut = reduced(10**9), reduced(7 * 70)
+    order = np.lexsort((np.arange(21_000), -weight.abs().numpy().ravel()))[:5000]
+    assert (whole.candidates["top_index"] == order).all()
+    assert all((whole.candidates[name] == cut.candidates[name]).all() for name in whole.candidates)
+    assert all(np.allclose(whole.lines[name], cut.lines[name], rtol=1e-6) for name in whole.lines)
+    assert (whole.histogram == cut.histogram).all()
+    assert (whole.scores == cut.scores).all()
+    assert whole.attributes["zeros"] == cut.attributes["zeros"] > 0
+    assert whole.attributes["sum"] == pytest.approx(cut.attributes["sum"], rel=1e-12)

@@ -14,11 +14,14 @@ from ..log import choice, logger
 from ..metrics import family_metrics
 from .blockwise import BlockPlan
 from .loss import accumulator_dtype
+from .seam import SLAB_WEIGHTS
 
 PLACEMENTS = ("resident", "blocks", "streamed")
 """Whole model with all sums, nothing run twice; whole model, sums of one block; one block, read from disk."""
 PROCESS_BYTES = 600 << 20
 """Interpreter, torch and transformers, measured."""
+SLAB_BYTES = 16 * 4 * SLAB_WEIGHTS
+"""Temporary results while a slab is scored and reduced."""
 USABLE = 0.9
 """Share of the free memory that a plan may take."""
 LOGITS_BYTES = 1 << 30
@@ -148,7 +151,7 @@ def _plan(
             "sums": weights * sums,
             "activations": graph * (facts["n_layers"] or 1),
             "logits": 3 * batch * vocabulary * max(size, 4),
-            "scores of one tensor": 4 * 4 * max(largest, vocabulary * hidden),
+            "scores of one tensor": wide * max(largest, vocabulary * hidden) + SLAB_BYTES,
         }
     else:
         logits = tokens * vocabulary if blocks.keep_logits else 2 * batch * rows
@@ -158,7 +161,7 @@ def _plan(
             "weights": weights * size if placement == "blocks" else 0,
             "kept inputs": ((facts["n_layers"] or 1) + 1) * tokens * hidden * size,
             "one block, or a chunk of the head": max(body, head),
-            "scores of one tensor": 4 * 4 * max(largest, chunk),
+            "scores of one tensor": wide * max(largest, chunk) + SLAB_BYTES,
         }
     return MemoryPlan(placement, blocks, parts, available)
 

@@ -28,6 +28,25 @@ class TensorStatistics:
     statistics: Mapping[str, Tensor]
 
 
+SLAB_WEIGHTS = 1 << 22
+"""Weights that are scored together: few enough that the memory of temporary results is reused, not asked for anew."""
+
+
+def slabs(item: TensorStatistics, weights: int = SLAB_WEIGHTS) -> Iterator[TensorStatistics]:
+    """Cut a tensor's statistics into slabs of about so many weights along the first storage axis."""
+    length = item.weight.shape[0]
+    step = max(1, weights * length // max(item.weight.numel(), 1))
+    if step >= length:
+        yield item
+        return
+    for start in range(0, length, step):
+        rows = slice(start, start + step)
+        cut = {
+            s: v[rows] if v.dim() == item.weight.dim() and len(v) == length else v for s, v in item.statistics.items()
+        }
+        yield TensorStatistics(item.name, item.weight[rows], cut)
+
+
 @dataclass
 class Summary:
     """What an engine knows when it has seen every text.

@@ -19,6 +19,7 @@ from transformers.core_model_loading import (
     rename_source_key,
 )
 from transformers.modeling_utils import LoadStateDictConfig
+from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelError
 from ..model_facts import read_config
@@ -133,6 +134,7 @@ class StreamedWeights:
             for file in files:
                 held = file.__enter__()
                 slices |= {key: held.get_slice(key) for key in held.keys() if key in wanted}  # noqa: SIM118
+            transformers_logging.disable_progress_bar()
             config = LoadStateDictConfig(
                 dtype=self._dtype, device_map={"": self._device}, weight_mapping=list(self._mapping)
             )
