@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from critical_weights.files import sha256_json
 from critical_weights.histogram import histogram_edges
 from critical_weights.metrics import METRICS
 from critical_weights.score_store import TensorScores, create_store
@@ -29,7 +30,8 @@ from critical_weights.score_store import TensorScores, create_store
 VOCABULARY = ["<s>", "the", "NA", 'a"quote', "com,ma", "new\nline", "carriage\rreturn", "null", " space ", "Ġbyte",
               "'", "é", "nan"]  # fmt: skip
 """Tokens that a careless CSV would break; as many as the default specs' embedding has rows."""
-MODEL_SHA256 = "5e" * 32
+CALIBRATION = [[0, 1, 2], [0, 3]]
+MODEL_SHA256, CALIBRATION_SHA256 = "5e" * 32, sha256_json(CALIBRATION)
 
 Scores = dict[str, NDArray[np.float32]]
 
@@ -123,7 +125,7 @@ def facts_of(specs: Sequence[TensorSpec], model: str = "tiny") -> dict[str, Any]
 
 def tokens_of(specs: Sequence[TensorSpec]) -> dict[str, Any]:
     """Return the content of tokens.json: two short calibration texts, one evaluation text, :data:`VOCABULARY`."""
-    return {"calibration": [[0, 1, 2], [0, 3]], "evaluation": [[0, 4, 5]], "vocabulary": VOCABULARY,
+    return {"calibration": CALIBRATION, "evaluation": [[0, 4, 5]], "vocabulary": VOCABULARY,
             "special": {"bos": 0, "eos": None}}  # fmt: skip
 
 
@@ -225,7 +227,7 @@ def _root_attributes(metric: str, seed: int) -> dict[str, Any]:
     texts = definition.family != "static"
     return {
         "metric": metric, "units": definition.units, "normalisation": definition.normalisation, "model": "tiny",
-        "model_revision": None, "calibration_sha256": "ca" * 32 if texts else None,
+        "model_revision": None, "calibration_sha256": CALIBRATION_SHA256 if texts else None,
         "n_texts": 2 if texts else None, "n_tokens": 5 if texts else None, "corpus_loss": 2.5 if texts else None,
         "seed": seed, "model_dtype": "float32", "accumulator_dtype": "float32", "versions": {"torch": "0"},
         "checks": {"laws": []}, "skipped": {},

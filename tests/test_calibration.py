@@ -261,4 +261,5 @@ def test_a_missing_or_damaged_tokenizer_is_one_line(
         (copy / "tokenizer.json").write_text(content)
     with pytest.raises(CriticalWeightsError, match="the tokenizer of model 'tiny' cannot be loaded") as caught:
         _calibrate(copy, settings)
+    assert (f"there is none in {copy}" in str(caught.value)) == (content is None)
     assert "\n" not in str(caught.value)

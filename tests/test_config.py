@@ -95,6 +95,10 @@ def test_model_with_a_source_replaces_the_default_one_whole():
         ({"models": {"m": {"source": "hubb"}}}, ["models.m.source", "'hubb'", "hub?"]),
         ({"models": {"m": {"source": "bundled", "repo": "x"}}}, ["unknown key 'repo' in models.m", "checkpoint"]),
         ({"models": {"m": {"source": "bundled", "checkpoint": "last"}}}, ["models.m.checkpoint", "'last'"]),
+        (
+            {"models": {"m": {"source": "bundled", "checkpoint": "step_000401"}}},
+            ["models.m.checkpoint: unknown checkpoint 'step_000401'", "step_000400"],
+        ),
         ({"models": {"m": {"source": "bundled", "dtype": "fp32"}}}, ["models.m.dtype", "'fp32'", "float32"]),
         ({"models": {"M-1": {"source": "bundled"}}}, ["models", "'M-1' cannot be a name"]),
         ({"scoring": {"dense": "some"}}, ["scoring.dense", "'some'", "a list of metrics"]),
@@ -228,6 +232,7 @@ def test_folder_of_a_stage_asks_for_what_is_in_it():
         ("results/p2/gpt2/analysis", ["analysis of p2/gpt2", "none is configured"]),
         ("results/p2/gpt2", ["'results/p2/gpt2' is no target"]),
         ("results/archve", ["phase 'archve'"]),
+        ("results/p2/gpt2/raport/report.html", ["'raport' is neither", "report?"]),
         ("resources/models/gpt.json", ["'gpt.json'", "gpt2.json"]),
         ("result/p2/gpt2/gradsq_perlayer_k7", ["is no target", f"{RUN}?"]),
         ("p2/gpt2/gradsq_perlayer_k7", ["is no target", f"{RUN}?"]),
@@ -256,6 +261,9 @@ def test_missing_text_file_is_told_for_the_phases_asked_for_only(tmp_path: Path)
     assert len(errors) == 1
     assert "phases.a.texts" in str(errors[0])
     assert "texts.txt?" in str(errors[0])
+    (tmp_path / "text.txt").mkdir()
+    errors = missing_texts(["results/a/gpt2/model.json"], config)
+    assert "text.txt is a folder, not a file. Did you mean texts.txt?" in str(errors[0])
 
 
 def test_stage_digest_follows_imports_and_data(tmp_path: Path):

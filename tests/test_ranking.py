@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -156,6 +157,8 @@ def test_values_beyond_the_candidates_are_empty_and_it_is_said(tmp_path, caplog)
         assert row.gradient == gradients[row.parameter][place] if kept else np.isnan(row.gradient)
     assert "empty in 18 of 48 rows" in caplog.text
     assert "candidates: 8 would fill them" in caplog.text
+    rank_in(path, "perlayer", 5000)
+    assert "candidates: 78 would fill them" in caplog.text  # what the largest tensor has
 
 
 def test_metrics_without_a_gradient_leave_it_empty(tmp_path):
@@ -272,6 +275,26 @@ def test_the_script_writes_the_ranking_and_refuses_scores_of_another_model(tmp_p
     (folder / "model.json").write_text((folder / "model.json").read_text().replace("5e5e", "77"))
     assert call_script("rank", *arguments, "--k", "3") == 1
     assert "was made with another model_sha256" in capsys.readouterr().err
+
+
+def test_the_script_refuses_scores_of_other_texts_or_of_another_metric(tmp_path, capsys):
+    folder = write_study(tmp_path, metrics=["magnitude", "grad_squared"])
+
+    def ranked(metric, *more):
+        return call_script("rank", "--store", folder / f"scores/{metric}.h5", "--facts", folder / "model.json", "--tokens",
+                           folder / "tokens.json", "--mode", "global", "--k", "3", "--output", folder / "out.csv",
+                           *more)  # fmt: skip
+
+    assert ranked("gradsq", "--metric", "gradsq") == 0
+    (folder / "out.csv").unlink()
+    assert ranked("gradsq", "--metric", "obd") == 1
+    assert "was made with another metric; got grad_squared; expected obd." in capsys.readouterr().err
+    tokens = json.loads((folder / "tokens.json").read_text())
+    (folder / "tokens.json").write_text(json.dumps(tokens | {"calibration": [[0, 1]]}))
+    assert ranked("gradsq") == 1
+    assert "was made with another calibration_sha256" in capsys.readouterr().err
+    assert not (folder / "out.csv").exists()
+    assert ranked("mag", "--metric", "mag") == 0  # magnitudes fit any texts
 
 
 def test_nothing_between_the_store_and_the_tables_imports_torch():

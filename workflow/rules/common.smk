@@ -51,9 +51,10 @@ def near(path):
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-for folder in ("results", "resources", "logs", "benchmarks"):
-    if Path(folder).exists() and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
-        stop(f"{Path(folder).absolute()} is no folder that can be written. Choose another place with --directory.")
+for folder in ("results", "resources", "logs", "benchmarks", ".snakemake"):
+    folder = Path(folder) if Path(folder).exists() else Path.cwd()
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        stop(f"{folder.absolute()} is no folder that can be written. Choose another place with --directory.")
 
 config = load_config(config)
 EXPERIMENTS = configs.experiments(config)

@@ -19,7 +19,7 @@ rule rank:
         code=code("rank.py"),
     shell:
         "{params.run} --store {input.store} --facts {input.facts} --tokens {input.tokens}"
-        " --mode {wildcards.mode} --k {wildcards.k} --output {output}"
+        " --metric {wildcards.metric} --mode {wildcards.mode} --k {wildcards.k} --output {output}"
         " --log {log} --label {wildcards.phase}/{wildcards.model}/{wildcards.metric}_{wildcards.mode}_k{wildcards.k}"
 
 

@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.files import read_json
+from critical_weights.files import read_json, sha256_json
+from critical_weights.metrics import METRICS_BY_PATH
 from critical_weights.names import MODES, parse_k
 from critical_weights.ranking import rank
 from critical_weights.score_store import open_store
@@ -19,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--store", required=True, help="score store of one metric")
     p.add_argument("--facts", required=True, help="model.json of the same model")
     p.add_argument("--tokens", required=True, help="tokens.json, for the tokens of embedding and head rows")
+    p.add_argument("--metric", choices=METRICS_BY_PATH, help="what the store must hold (default: whatever it holds)")
     p.add_argument(
         "--mode", required=True, help=f"k largest of each tensor, of each block, or of all: {', '.join(MODES)}"
     )
@@ -29,9 +31,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Rank and write."""
-    facts, vocabulary = read_json(a.facts), read_json(a.tokens)["vocabulary"]
-    with open_store(a.store, {"model_sha256": facts["sha256"]}) as store:
-        write_table(rank(store, facts, vocabulary, a.mode, parse_k(a.k)), a.output, TOP_WEIGHTS)
+    facts, tokens = read_json(a.facts), read_json(a.tokens)
+    expected = {"model_sha256": facts["sha256"], "calibration_sha256": sha256_json(tokens["calibration"])}
+    if a.metric:
+        expected["metric"] = METRICS_BY_PATH[a.metric].name
+    with open_store(a.store, expected) as store:
+        write_table(rank(store, facts, tokens["vocabulary"], a.mode, parse_k(a.k)), a.output, TOP_WEIGHTS)
 
 
 if __name__ == "__main__":

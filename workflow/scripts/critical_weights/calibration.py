@@ -17,6 +17,9 @@ from .model_source import RESOURCES
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt",
+)  # fmt: skip
 DEFAULT_TEXTS = {use: RESOURCES / "texts" / f"{use}.txt" for use in ("calibration", "evaluation")}
 
 
@@ -205,6 +208,8 @@ def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, in
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0]
+        if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+            first = f"there is none in {folder}"  # transformers' own words do not say so
         raise TextError(
             f"the tokenizer of model '{record['model']}' cannot be loaded: {first}",
             fix="The model's folder must hold its tokenizer, such as tokenizer.json",
@@ -213,5 +218,4 @@ def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, in
 
 
 def _tokenizer_sha256(folder: Path) -> str:
-    names = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt")
-    return sha256_json([(name, sha256_file(folder / name)) for name in names if (folder / name).is_file()])
+    return sha256_json([(name, sha256_file(folder / name)) for name in TOKENIZER_FILES if (folder / name).is_file()])

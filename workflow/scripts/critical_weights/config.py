@@ -13,6 +13,7 @@ from jsonschema.validators import extend
 
 from .errors import ConfigError, near_names, unknown
 from .metrics import METRICS_BY_PATH, family_metrics
+from .model_source import bundled_checkpoints
 from .names import Experiment, parse_experiment
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
@@ -74,6 +75,11 @@ def config_errors(config: Mapping[str, Any]) -> list[ConfigError]:
     errors = [told for error in _validator().iter_errors(config) for told in _explain(error)]
     if errors:
         return errors
+    for name, model in config["models"].items():
+        checkpoint = model.get("checkpoint", "final")
+        if model["source"] == "bundled" and checkpoint not in bundled_checkpoints():
+            wrong = unknown("checkpoint", checkpoint, bundled_checkpoints())
+            errors.append(ConfigError(f"models.{name}.checkpoint: {wrong}"))
     seen: set[Experiment] = set()
     for place, path in enumerate(config["experiments"]):
         try:

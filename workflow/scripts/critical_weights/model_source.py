@@ -94,13 +94,15 @@ def check_folder(folder: Path) -> list[Path]:
     return files
 
 
+def bundled_checkpoints() -> list[str]:
+    """Return the names of the bundled model's checkpoints, the final one first."""
+    return ["final", *sorted(path.name for path in (BUNDLED / "checkpoints").glob("step_*"))]
+
+
 def _bundled_folder(checkpoint: str) -> Path:
-    if checkpoint == "final":
-        return BUNDLED
-    known = {p.name for p in (BUNDLED / "checkpoints").glob("step_*")}
-    if checkpoint not in known:
-        raise unknown("checkpoint", checkpoint, {"final", *known}, ModelError)
-    return BUNDLED / "checkpoints" / checkpoint
+    if checkpoint not in bundled_checkpoints():
+        raise unknown("checkpoint", checkpoint, bundled_checkpoints(), ModelError)
+    return BUNDLED if checkpoint == "final" else BUNDLED / "checkpoints" / checkpoint
 
 
 def _download(repo: str, revision: str | None) -> Path:

@@ -62,7 +62,7 @@ def rank(store: ScoreStore, facts: dict[str, Any], vocabulary: Sequence[str], mo
     _log_choice(mode, k, {name: len(entries) for name, entries in chosen.items()})
     selected = join(list(chosen.values()))
     frame = _table(selected.best(len(selected)), tensors, facts, vocabulary)
-    _log_gaps(frame, k)
+    _log_gaps(frame)
     return frame
 
 
@@ -142,13 +142,13 @@ def _log_choice(mode: str, k: int, sizes: dict[str, int]) -> None:
         log.info("%d groups have fewer than %d weights and are taken whole (%s: %d)", len(small), k, name, size)
 
 
-def _log_gaps(frame: pd.DataFrame, k: int) -> None:
+def _log_gaps(frame: pd.DataFrame) -> None:
     zeros = int((frame["sensitivity_score"] == 0).sum())
     if zeros:
         log.info("%d of the %d selected weights have score 0: only their index put them there", zeros, len(frame))
-    gaps = int(frame["weight"].isna().sum())
-    if gaps:
+    gaps = frame.loc[frame["weight"].isna(), "rank_in_tensor"]
+    if len(gaps):
         log.info(
             "weight and gradient are empty in %d of %d rows: they are kept with the candidates only; "
-            "scoring: candidates: %d would fill them", gaps, len(frame), k,
+            "scoring: candidates: %d would fill them", len(gaps), len(frame), gaps.max(),
         )  # fmt: skip

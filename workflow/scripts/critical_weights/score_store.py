@@ -113,11 +113,12 @@ class StoreWriter:
         folder = Path(self._file.filename).parent
         free = shutil.disk_usage(folder).free
         if free < needed + _SPARE_BYTES:
+            fewer = "candidates (scoring: candidates)" if tensor.scores is None else "scores (scoring: dense: false)"
             raise StoreError(
                 f"no space left in {folder} for the scores of {tensor.name}",
-                got=f"{free / 1e6:.0f} MB free",
-                expected=f"{(needed + _SPARE_BYTES) / 1e6:.0f} MB",
-                fix="Free some space, or keep fewer dense scores (scoring: dense: false)",
+                got=f"{free / 1e6:.1f} MB free",
+                expected=f"{(needed + _SPARE_BYTES) / 1e6:.1f} MB",
+                fix=f"Free some space, or keep fewer {fewer}",
             )
 
 
@@ -197,7 +198,8 @@ def open_store(path: str | Path, expected: Mapping[str, Any] | None = None) -> I
 
     Args:
         path: the file.
-        expected: root attributes that it must have been made with.
+        expected: root attributes that it must have been made with; one that is empty in the store, such as the texts of
+            a metric that reads none, fits all.
 
     Raises:
         StoreError: it is missing, cut short, not a score store, incomplete, of another schema, or made with other
@@ -221,9 +223,10 @@ def open_store(path: str | Path, expected: Mapping[str, Any] | None = None) -> I
                                  got=file.attrs["schema_version"], expected=SCHEMA_VERSION, fix=_REDO)  # fmt: skip
             store = ScoreStore(path, file)
         for key, value in (expected or {}).items():
-            if store.attributes.get(key) != value:
+            own = store.attributes.get(key, "none")
+            if own not in (None, value):
                 raise StoreError(f"score store {path} was made with another {key}",
-                                 got=store.attributes.get(key), expected=value, fix=_REDO)  # fmt: skip
+                                 got=own, expected=value, fix=_REDO)  # fmt: skip
         yield store
 
 

@@ -43,6 +43,8 @@ def target_files(word: str, config: Mapping[str, Any], rules: Collection[str]) -
                 raise unknown("model", model, config["models"])
             if first in _SHARED or first.endswith(".json"):
                 return _of_model(phase, model, "/".join([first, *rest]), config)
+            if "_" not in first and (near := near_names(first, _SHARED)):
+                raise ConfigError(f"'{first}' is neither a run nor a folder of results", near=near)
             experiment = parse_experiment(f"{phase}/{model}/{first}", config["phases"], config["models"])
             return _of_run(experiment, rest)
         case ["results", *_]:
@@ -114,6 +116,7 @@ def missing_texts(files: Iterable[str], config: Mapping[str, Any]) -> list[Confi
         for use in ("texts", "evaluation") if phase in config["phases"] else ():
             file = text_file(config, phase, use)
             if file and not file.is_file():
-                near = near_names(file.name, [path.name for path in file.parent.glob("*.*")])
-                errors.append(ConfigError(f"phases.{phase}.{use}: there is no file {file}", near=near))
+                what = f"{file} is a folder, not a file" if file.is_dir() else f"there is no file {file}"
+                near = near_names(file.name, [path.name for path in file.parent.glob("*.*") if path.is_file()])
+                errors.append(ConfigError(f"phases.{phase}.{use}: {what}", near=near))
     return errors

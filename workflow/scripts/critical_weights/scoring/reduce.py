@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import ModelError
 from ..histogram import FINE_BINS, SHIFT, merge_fine
 
-_CHUNK = 1 << 24
+_CHUNK = 1 << 22
 
 
 def check_finite(score: Tensor, name: str, metric: str) -> None:
@@ -105,8 +105,10 @@ def line_figures(value: Tensor, axes: Sequence[str], how: str) -> dict[str, Tens
     found: dict[str, list[Tensor]] = {"row": [], "col": []}
     step = max(1, _CHUNK * value.shape[0] // max(value.numel(), 1))
     for slab in value.split(step):
+        # Cast once, for both sums.
+        slab = slab.double() if how == "sum" else slab
         for line, over in (("row", axes.index("col")), ("col", axes.index("row"))):
-            found[line].append(slab.sum(over, dtype=torch.float64) if how == "sum" else slab.amax(over))
+            found[line].append(slab.sum(over) if how == "sum" else slab.amax(over))
     return {line: _join(line, parts, axes, how) for line, parts in found.items()}
 
 
@@ -120,4 +122,4 @@ def _join(line: str, parts: list[Tensor], axes: Sequence[str], how: str) -> Tens
 
 def wide_sum(values: Tensor) -> float:
     """Sum in float64, without a float64 copy of the whole."""
-    return sum(part.sum(dtype=torch.float64).item() for part in values.reshape(-1).split(_CHUNK))
+    return sum(part.double().sum().item() for part in values.reshape(-1).split(_CHUNK))

@@ -173,13 +173,11 @@ class StreamedWeights:
 
         """
         (key,) = self._keys[name]
-        with safe_open(self._files[key], framework="pt", device="cpu", backend="pread") as file:
+        # A memory map reads just these rows (plain reads fetch the whole tensor); the copy outlives it.
+        with safe_open(self._files[key], framework="pt", device="cpu", backend="mmap") as file:
             view = file.get_slice(key)
-            if isinstance(rows, slice):
-                found = view[rows]
-            else:
-                found = torch.stack([view[i] for i in rows.tolist()])
-        return found.to(self._device, self._dtype)
+            found = view[rows] if isinstance(rows, slice) else torch.cat([view[i : i + 1] for i in rows.tolist()])
+            return found.to(self._device, self._dtype, copy=True)
 
 
 def empty_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
