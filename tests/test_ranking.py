@@ -281,9 +281,9 @@ def test_the_script_refuses_scores_of_other_texts_or_of_another_metric(tmp_path,
     folder = write_study(tmp_path, metrics=["magnitude", "grad_squared"])
 
     def ranked(metric, *more):
-        return call_script("rank", "--store", folder / f"scores/{metric}.h5", "--facts", folder / "model.json", "--tokens",
-                           folder / "tokens.json", "--mode", "global", "--k", "3", "--output", folder / "out.csv",
-                           *more)  # fmt: skip
+        files = ["--facts", folder / "model.json", "--tokens", folder / "tokens.json", "--output", folder / "out.csv"]
+        store = folder / f"scores/{metric}.h5"
+        return call_script("rank", "--store", store, *files, "--mode", "global", "--k", "3", *more)
 
     assert ranked("gradsq", "--metric", "gradsq") == 0
     (folder / "out.csv").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any
@@ -166,9 +167,13 @@ def test_a_full_disk_is_told_before_hdf5_meets_it(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(score_store.shutil, "disk_usage", lambda folder: usage)
     small, large = _tensor("s", 0, (3,), ("row",)), _tensor("l", 1, (300, 300), ("row", "col"))
     with pytest.raises(
-        StoreError, match=r"no space left in .* for the scores of l; got 16.8 MB free; expected 17.1 MB"
+        StoreError,
+        match=r"no space left in .* for the scores of l; got 16.8 MB free; expected 17.2 MB. .* dense: false",
     ):
         _write(tmp_path / "a.h5", [small, large])
+    usage.free = 1_000_000
+    with pytest.raises(StoreError, match=r"for the scores of s; got 1.0 MB free; .* keep fewer candidates"):
+        _write(tmp_path / "a.h5", [dataclasses.replace(small, scores=None)])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -113,7 +113,8 @@ class StoreWriter:
         folder = Path(self._file.filename).parent
         free = shutil.disk_usage(folder).free
         if free < needed + _SPARE_BYTES:
-            fewer = "candidates (scoring: candidates)" if tensor.scores is None else "scores (scoring: dense: false)"
+            dense = tensor.scores is not None
+            fewer = "dense scores (scoring: dense: false)" if dense else "candidates (scoring: candidates)"
             raise StoreError(
                 f"no space left in {folder} for the scores of {tensor.name}",
                 got=f"{free / 1e6:.1f} MB free",

@@ -221,7 +221,10 @@ class BlockGradients:
                         back[b].add_(delta.to(back[b].dtype) @ chunk.weight)
                 if own:
                     biases.append((chunk.bias, self._means(own)))
-                yield TensorStatistics(name, chunk.weight.to(self._dtype), self._means(sums))
+                item = TensorStatistics(name, chunk.weight.to(self._dtype), self._means(sums))
+                del sums, chunk, deltas, delta
+            yield item
+            del item
         if biases:
             means = {s: torch.cat([m[s] for _, m in biases]) for s in biases[0][1]}
             yield TensorStatistics(bias, torch.cat([v for v, _ in biases]).to(self._dtype), means)
@@ -277,7 +280,10 @@ class BlockGradients:
                 slab = {statistic: torch.zeros_like(weight) for statistic in means}
                 for statistic, values in means.items():
                     slab[statistic][tokens[here] - rows.start] = values[here]
-                yield TensorStatistics(name, weight, slab)
+                item = TensorStatistics(name, weight, slab)
+                del weight, slab
+                yield item
+                del item
 
     def _sums(self, names: Iterable[str], caught: dict[str, list[Use]]) -> GradientSums:
         parameters = dict(self._model.named_parameters())

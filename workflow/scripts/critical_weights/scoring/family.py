@@ -22,7 +22,7 @@ from .checks import SignedSums, check_laws, join_sums, signed_sums
 from .engine import Placed, start_run
 from .loss import accumulator_dtype
 from .reducer import TensorReducer
-from .seam import Summary, slabs
+from .seam import Summary, slabs_of
 from .weights import check_weight
 
 DENSE_BYTES = 4 << 30
@@ -87,7 +87,7 @@ def score_family(
     written = 0.0
     with ExitStack() as stack:
         writers = {m: stack.enter_context(create_store(Path(folder) / f"{m.path}.h5")) for m in metrics}
-        for item in (slab for whole in run for slab in slabs(whole)):
+        for item in slabs_of(run):
             entry = entries[item.name]
             if family == "gradient":
                 axes = tuple(entry["axes"])

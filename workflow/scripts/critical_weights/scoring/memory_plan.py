@@ -167,8 +167,8 @@ def _plan(
 
 
 def _block_plan(block: int, vocabulary: int, hidden: int, tokens: int, widest: int) -> BlockPlan:
-    """Bound head chunks by half a block, so that the head takes no more than the blocks do."""
+    """Bound chunks of head and embedding by an eighth of a block, so that they never take more than a block does."""
     batch_tokens = max(2048, widest)
-    whole = vocabulary * hidden <= max(block // 2, 1 << 22)
-    rows = None if whole else max(256, block // 2 // hidden)
+    whole = vocabulary * hidden <= max(block // 8, 1 << 22)
+    rows = None if whole else max(256, block // 8 // hidden)
     return BlockPlan(batch_tokens, rows, keep_logits=tokens * vocabulary * 4 <= LOGITS_BYTES)

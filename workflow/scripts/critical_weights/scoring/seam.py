@@ -47,6 +47,14 @@ def slabs(item: TensorStatistics, weights: int = SLAB_WEIGHTS) -> Iterator[Tenso
         yield TensorStatistics(item.name, item.weight[rows], cut)
 
 
+def slabs_of(run: Run) -> Iterator[TensorStatistics]:
+    """Yield a run's tensors slab by slab, holding on to none while the engine makes the next one."""
+    tensors = iter(run)
+    while (whole := next(tensors, None)) is not None:
+        yield from slabs(whole)
+        del whole
+
+
 @dataclass
 class Summary:
     """What an engine knows when it has seen every text.
