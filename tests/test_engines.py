@@ -134,3 +134,12 @@ def test_float32_is_near_float64() -> None:
     for engine in ENGINES.values():
         got = {s: {n: v.double() for n, v in own.items()} for s, own in collect(engine(model, TEXTS)).items()}
         assert largest_error(got, want) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
+def test_the_sum_alone_takes_another_way_and_is_the_same(name: str) -> None:
+    """Where no per-text statistic is wanted, one product over all texts serves; a tied pair's included."""
+    model = tiny_model(name)
+    want = collect(gather_plain(model, TEXTS, "gradient"))["grad"]
+    got = collect(ResidentGradients(model, TEXTS, ["grad"], every(model), 30))["grad"]
+    assert max(relative_errors(got, want).values()) < 1e-6

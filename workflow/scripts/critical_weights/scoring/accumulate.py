@@ -155,15 +155,25 @@ def add_tied(
         rows, gradient = token_gradients(embedding[0][s, :n] - first_row, embedding[1][s, :n], dtype)
         texts.append((head[0][s, :n].to(dtype), head[1][s, :n].to(dtype), rows, gradient, predicted[s]))
     size, columns = head[0].shape[-1], head[1].shape[-1]
+    if not sums.per_text:
+        total = sums.tensors["grad"]
+        torch.addmm(total, torch.cat([d for d, *_ in texts]).T, torch.cat([x for _, x, *_ in texts]), out=total)
+        for _, _, rows, gradient, _ in texts:
+            here = (rows >= 0) & (rows < size)
+            total.index_add_(0, rows[here], gradient[here])
+        return
     band = max(1, min(size, BAND_ELEMENTS // columns))
+    edges = torch.arange(0, size + band, band, device=head[0].device).clamp(max=size)
+    ends = [torch.searchsorted(rows, edges).tolist() for _, _, rows, _, _ in texts]
     buffer = torch.empty(band, columns, dtype=dtype, device=head[0].device)
-    for start in range(0, size, band):
+    for place, start in enumerate(range(0, size, band)):
         stop = min(start + band, size)
         total = buffer[: stop - start]
-        for delta, x, rows, gradient, t in texts:
+        for (delta, x, rows, gradient, t), end in zip(texts, ends, strict=True):
             torch.mm(delta[:, start:stop].T, x, out=total)
-            first, last = torch.searchsorted(rows, torch.tensor([start, stop], device=rows.device)).tolist()
-            total[rows[first:last] - start] += gradient[first:last]
+            first, last = end[place], end[place + 1]
+            if first < last:
+                total[rows[first:last] - start] += gradient[first:last]
             sums.add(total, t, slice(start, stop))
 
 
