@@ -4,7 +4,7 @@ CORES ?= all
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install run test lint bench clean
+.PHONY: help install run test faults lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,6 +22,9 @@ run: $(INSTALLED) ## run the default study on the bundled model, and say where t
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest -q -n 2 --dist loadgroup
+
+faults: $(INSTALLED) ## kill, starve and damage every stage in turn (some ten minutes)
+	FAULTS=1 $(BIN)/pytest -q tests/test_faults.py
 
 lint: $(INSTALLED) ## check style and docstrings, of the workflow too
 	$(BIN)/ruff check .

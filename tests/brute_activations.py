@@ -13,22 +13,28 @@ Tokens = list[Tensor]
 """One input vector for each token of all texts."""
 
 
-def input_statistics(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> dict[str, dict[str, Tensor]]:
+def input_statistics(
+    model: PreTrainedModel, texts: Sequence[Sequence[int]], *, first: bool = True
+) -> dict[str, dict[str, Tensor]]:
     """Return ``input_abs`` and ``input_sq`` of every tensor that has an input, in the weight's shape.
 
     ``input_abs``: mean over all tokens of all texts of abs(x_j); ``input_sq``: sum over them of x_tj^2, over the number
     of texts. A tied tensor takes its embedding use. An expert's mean is over the tokens routed to it, 0 where none was.
+    Without ``first`` the first position of each text is left out, and experts, which do not know positions.
     """
     weights = dict(model.named_parameters())
     names = {id(weight): name for name, weight in weights.items()}
     inputs = _linear_inputs(model, texts, names) | _embedding_inputs(model, texts, names)
     result: dict[str, dict[str, Tensor]] = {"input_abs": {}, "input_sq": {}}
+    positions = [position for text in texts for position in range(len(text))]
     for name, (tokens, axis) in inputs.items():
+        if not first:
+            tokens = [x for x, position in zip(tokens, positions, strict=True) if position > 0]
         shape = [1] * weights[name].ndim
         shape[axis] = -1
         for stat, value in _token_means(tokens, weights[name].shape[axis], len(texts)).items():
             result[stat][name] = value.view(shape).expand_as(weights[name])
-    for name, experts in _expert_inputs(model, texts, names).items():
+    for name, experts in _expert_inputs(model, texts, names).items() if first else ():
         single = [_token_means(tokens, weights[name].shape[2], len(texts)) for tokens in experts]
         for stat in result:
             stacked = torch.stack([one[stat] for one in single])

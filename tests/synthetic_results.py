@@ -19,7 +19,9 @@ import pandas as pd
 
 from critical_weights.metrics import METRICS_BY_PATH
 from critical_weights.names import Experiment, parse_experiment
+from critical_weights.plots import ANALYSIS_FIGURES, SCORE_FIGURES
 from critical_weights.tables import CONCENTRATION, OVERLAP, TOP_WEIGHTS, write_table
+from synthetic_report import write_analysis
 
 PHASE, MODEL = "p2", "tiny"
 MODEL_SHA256, CALIBRATION_SHA256 = "5e" * 32, "ca" * 32
@@ -42,8 +44,11 @@ def experiments(labels: list[str], phase: str = PHASE) -> list[Experiment]:
     return [parse_experiment(f"{phase}/{MODEL}/{label}", [phase], [MODEL]) for label in labels]
 
 
-def make_results(root: Path, labels: list[str], *, phase: str = PHASE, seed: int = 0) -> Path:
-    """Write ``root/{phase}/tiny`` but for manifests and report; return ``root``."""
+def make_results(root: Path, labels: list[str], *, phase: str = PHASE, seed: int = 0, everything: bool = False) -> Path:
+    """Write ``root/{phase}/tiny`` but for manifests and report; return ``root``.
+
+    Of the analysis only what a report cannot do without, unless ``everything`` is asked for.
+    """
     folder = root / phase / MODEL
     runs = experiments(labels, phase)
     _json(folder / "model.json", model_facts())
@@ -54,8 +59,15 @@ def make_results(root: Path, labels: list[str], *, phase: str = PHASE, seed: int
     full = {METRICS_BY_PATH[metric].name: values for metric, values in scores.items()}
     write_table(_overlap(full), folder / "analysis" / "overlap.csv", OVERLAP)
     write_table(_concentration(full), folder / "analysis" / "concentration.csv", CONCENTRATION)
-    for name in ("overlap_matrix", "lorenz_curves"):
-        _bytes(folder / "analysis" / "plots" / f"{name}.png", PNG)
+    figures = ["overlap_matrix", "lorenz_curves"]
+    if everything:
+        rankings = {run.label: rank(run, scores[run.metric]) for run in runs}
+        for first in experiments([f"{metric}_global_k20" for metric in scores], phase):
+            rankings[first.label] = rank(first, scores[first.metric])
+        write_analysis(folder, runs, rankings, scores, model_facts(), TOKENS)
+        figures = [*SCORE_FIGURES, *ANALYSIS_FIGURES]
+    for figure in figures:
+        _bytes(folder / "analysis" / "plots" / f"{figure}.png", PNG)
     return root
 
 
@@ -178,7 +190,7 @@ def stats(run: Experiment, scores: dict[str, np.ndarray], ranking: pd.DataFrame)
             "n_texts": 7 if gradient else 0, "n_tokens": 63 if gradient else 0,
             "corpus_loss": 3.25 if gradient else None, "seed": 42,
             "model_dtype": "float32", "accumulator_dtype": "float32", "versions": {"torch": "2.13.0"},
-            "checks": {"laws": _laws() if gradient else []},
+            "checks": {"laws": _laws() if gradient else [], "rehearsal": _rehearsal(gradient)},
             "skipped": {} if gradient else {"model.embed_tokens.weight": "no such input"}, "complete": True,
         },
     }  # fmt: skip
@@ -189,6 +201,13 @@ def _laws() -> list[dict[str, Any]]:
         {"law": LAWS[0], "status": "passed", "error": 2.5e-7, "tolerance": 1e-5, "n": 2, "reason": None},
         {"law": LAWS[1], "status": "not applicable", "error": None, "tolerance": None, "n": 0, "reason": "tied"},
     ]
+
+
+def _rehearsal(gradient: bool) -> dict[str, Any]:
+    if not gradient:
+        return {"status": "not applicable", "reason": "it is for gradients"}
+    return {"status": "passed", "reason": None, "texts": 3, "tensors": 5, "differing": 0, "packing_error": 1.5e-6,
+            "tolerance": 1e-3}  # fmt: skip
 
 
 def _moments(values: np.ndarray) -> dict[str, float]:
@@ -209,7 +228,12 @@ def _overlap(scores: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
             rows.append({"scope": "global", "tensor": "", "a": a, "b": b, "k": str(k), "shared": shared,
                          "share": shared / k, "jaccard": shared / (2 * k - shared), "expected": k * k / n, "p": 0.25,
                          "complete": True})  # fmt: skip
+            for scope in ("pooled", "row", "col", "neuron"):
+                rows.append({"scope": scope, "tensor": "", "a": a, "b": b, "k": str(k), "shared": 7, "share": 7 / k,
+                             "jaccard": 7 / (2 * k - 7), "expected": 1.75, "p": 0.125, "complete": True})  # fmt: skip
         for name, *_ in TENSORS:
+            rows.append({"scope": "row", "tensor": name, "a": a, "b": b, "k": "2", "shared": 1, "share": 0.5,
+                         "jaccard": 1 / 3, "expected": 1.0, "p": 0.5, "complete": True})  # fmt: skip
             rows.append({"scope": "tensor", "tensor": name, "a": a, "b": b, "k": "10", "shared": 4, "share": 0.4,
                          "jaccard": 0.25, "expected": None, "p": None, "complete": False})  # fmt: skip
     return pd.DataFrame(rows, columns=[c.name for c in OVERLAP.columns])
@@ -220,13 +244,18 @@ def _concentration(scores: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
 
     def add(metric: str, scope: str, name: str, quantity: str, at: float | None, value: float, weights: int) -> None:
         rows.append({"metric": metric, "scope": scope, "name": name, "quantity": quantity, "at": at, "value": value,
-                     "low": value - 0.001, "high": value + 0.001, "weights": weights, "unit": "fraction"})  # fmt: skip
+                     "low": value - 0.001, "high": value + 0.001, "weights": weights, "unit": "fraction",
+                     "magnitude": 0.5})  # fmt: skip
 
     for metric, values in scores.items():
         flat = np.sort(np.concatenate([s.reshape(-1) for s in values.values()]).astype(np.float64))[::-1]
         n, total = len(flat), float(flat.sum())
         add(metric, "all", "all", "gini", None, float(1 - 2 * np.cumsum(flat[::-1]).sum() / (n * total) + 1 / n), n)
         add(metric, "all", "all", "effective_number", None, total**2 / float((flat**2).sum()), n)
+        for k, alpha in ((10.0, 1.25), (20.0, 1.5), (30.0, 1.75)):
+            add(metric, "all", "all", "tail_index", k, alpha, n)
+        add(metric, "all", "all", "tail_index_range", None, 1.5, n)
+        add(metric, "all", "all", "top_mean_over_median", 0.01, float(flat[:2].mean() / np.median(flat)), n)
         for at in (0.01, 0.1):
             add(metric, "all", "all", "top_share", at, float(flat[: max(1, round(at * n))].sum()) / total, n)
             add(metric, "all", "all", "lorenz", at, float(flat[: max(1, round(at * n))].sum()) / total, n)

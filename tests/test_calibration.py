@@ -14,6 +14,8 @@ from critical_weights.calibration import TokenizedTexts, calibrate, read_texts, 
 from critical_weights.errors import ConfigError, CriticalWeightsError, TextError
 from critical_weights.files import sha256_json
 from critical_weights.model_source import fetch_model
+from critical_weights.shared_runs import count_overlap
+from critical_weights.tokens_file import read_tokens
 from tiny_models import BOS, EOS, SENTENCES, save_tiny_folder, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -216,6 +218,43 @@ def test_overlap_is_refused_with_its_count(folder: Path, settings: dict[str, Any
 def test_a_word_in_common_is_no_overlap(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     facts, _ = _calibrate(folder, settings, evaluation=str(_file(tmp_path / "c.txt", SENTENCES[0][:-1])))
     assert facts["evaluation"]["n_texts"] == 1
+
+
+def test_runs_that_evaluation_texts_share_are_counted() -> None:
+    calibration = [list(range(40)), [7, 7, 7]]
+    evaluation = [list(range(20, 33)), list(range(20, 32)), [99, *range(5, 20), 98], [1, 3] * 10, [7, 7, 7]]
+
+    def shared(text: list[int]) -> int:
+        runs = [text[i : i + 13] for i in range(len(text) - 12)]
+        return sum(any(run == c[i : i + 13] for c in calibration for i in range(len(c) - 12)) for run in runs)
+
+    counts = [shared(text) for text in evaluation]
+    assert counts == [1, 0, 3, 0, 0]
+    found = count_overlap(calibration, evaluation)
+    assert found == {"run": 13, "texts": 2, "positions": sum(counts)}
+
+
+def test_a_data_set_is_named_with_its_record(folder: Path, settings: dict[str, Any]) -> None:
+    origin = {"dataset": "owner/set", "config": None, "split": "test", "commit": "c" * 40}
+    facts, _ = _calibrate(folder, settings, origins={"calibration": origin})
+    assert (facts["calibration"]["source"], facts["calibration"]["dataset"]) == ("owner/set/test", origin)
+    assert facts["evaluation"]["source"] == "b.jsonl"
+
+
+def test_tokens_of_another_calibration_are_refused(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    facts, tokens = _calibrate(folder, settings)
+    file, beside = tmp_path / "tokens.json", tmp_path / "calibration.json"
+    file.write_text(json.dumps(tokens))
+    assert read_tokens(file) == tokens, "there is nothing to compare it with"
+    beside.write_text(json.dumps(facts))
+    assert read_tokens(file) == read_tokens(file, facts) == tokens
+    old = {key: value for key, value in facts.items() if key != "evaluation_sha256"}
+    for use in ("calibration", "evaluation"):
+        other = {**tokens, use: [*tokens[use][:-1], [*tokens[use][-1][:-1], 5]]}
+        file.write_text(json.dumps(other))
+        with pytest.raises(TextError, match=rf"the {use} ids of .* are not those that its calibration\.json tells of"):
+            read_tokens(file)
+    assert read_tokens(file, old) == other, "a calibration.json from before has no hash of the evaluation ids"
 
 
 def test_a_tokenizer_of_another_model_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:

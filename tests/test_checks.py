@@ -15,6 +15,7 @@ from brute_laws import llama_laws
 from critical_weights.model_facts import _sizes, describe_tensors
 from critical_weights.scoring.checks import EPSILON_TOLERANCE, LAWS, TOLERANCE, check_laws, signed_sums
 from critical_weights.scoring.plain import gather_plain
+from critical_weights.scoring.reduce import line_sums
 from tiny_models import tiny_model, tiny_texts
 
 TEXTS = tiny_texts(4, seed=3)
@@ -36,7 +37,7 @@ def _run(name: str, dtype: torch.dtype = torch.float64, texts: int = 4, **config
 def _check(model: PreTrainedModel, gradients: Gradients, facts: dict, axes: dict[str, list[str]] | None = None) -> list:
     weights = {name: p.detach() for name, p in model.named_parameters()}
     known = {t["name"]: t["axes"] for t in facts["tensors"]} | (axes or {})
-    sums = {name: signed_sums(w, gradients[name], tuple(known[name])) for name, w in weights.items()}
+    sums = {name: signed_sums(line_sums(w, gradients[name]), tuple(known[name])) for name, w in weights.items()}
     dtype = next(iter(weights.values())).dtype
     return check_laws({name: s for name, s in sums.items() if s}, facts, dtype)
 
@@ -163,13 +164,13 @@ def test_a_tied_head_would_break_them() -> None:
 def test_signed_sums_of_a_bias_a_matrix_and_what_has_no_rows() -> None:
     weight = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     gradient = torch.tensor([[1.0, -1.0, 1.0], [0.0, 1.0, -1.0]])
-    sums = signed_sums(weight, gradient, ("col", "row"))
+    sums = signed_sums(line_sums(weight, gradient), ("col", "row"))
     assert sums.row.tolist() == [1, 3, -3]
     assert sums.col.tolist() == [2, -1]
     assert (sums.total, sums.l1) == (1, 17)
     assert sums.row.dtype == torch.float64
-    one = signed_sums(weight[0], gradient[0], ("row",))
+    one = signed_sums(line_sums(weight[0], gradient[0]), ("row",))
     assert one.row.tolist() == [1, -2, 3]
     assert one.col is None
-    assert signed_sums(weight[None], gradient[None], ("expert", "row", "col")) is None
-    assert signed_sums(weight[None], gradient[None], ("axis0", "axis1", "axis2")) is None
+    assert signed_sums(line_sums(weight[None], gradient[None]), ("expert", "row", "col")) is None
+    assert signed_sums(line_sums(weight[None], gradient[None]), ("axis0", "axis1", "axis2")) is None

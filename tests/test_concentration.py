@@ -14,6 +14,7 @@ from critical_weights import concentration
 from critical_weights.concentration import TOP_FRACTIONS, concentration_table
 from critical_weights.errors import StoreError
 from critical_weights.tables import CONCENTRATION, read_table
+from critical_weights.tail_index import hill_estimates
 from script_call import call_script
 from synthetic_stores import TensorSpec, default_specs, matrix_specs, random_scores, write_store, write_study
 
@@ -213,3 +214,103 @@ def test_figures_that_contradict_each_other_are_refused(tmp_path, damage, messag
         damage(file["tensors/lm_head.weight"])
     with pytest.raises(StoreError, match=rf"contradicts itself: .*{message}"):
         concentration_table([path])
+
+
+def slow_quantity(values, quantity, at):
+    """Return the figure by a full sort, in the plainest way."""
+    ordered = sorted(values.astype(float), reverse=True)
+    n = len(ordered)
+    median = ordered[::-1][math.ceil(n / 2) - 1]
+    if quantity == "median":
+        return median
+    if quantity == "top_mean_over_median":
+        m = max(1, math.ceil(round(at * n, 6)))
+        return math.fsum(ordered[:m]) / m / median
+    k = int(at)
+    return k / math.fsum(math.log(x / ordered[k]) for x in ordered[:k])
+
+
+NEW = ["median", "top_mean_over_median", "tail_index"]
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_median_ratio_and_tail_index_are_those_of_a_full_sort(tmp_path, dense):
+    specs = matrix_specs(6, (41, 15))
+    scores = random_scores(specs, seed=5)
+    values = everything(scores)
+    table = concentration_table([write_store(tmp_path / "s.h5", specs, scores, candidates=200, dense=dense)])
+    found = table[table["quantity"].isin(NEW)]
+    assert list(found.loc[found["quantity"] == "tail_index", "at"]) == [30, 100, 300]
+    assert set(found["quantity"]) == set(NEW)
+    for row in found.itertuples():
+        exact = slow_quantity(values, row.quantity, row.at)
+        if row.quantity == "tail_index":
+            assert row.value == pytest.approx(exact, rel=1e-12)
+            error = pytest.approx(exact / math.sqrt(row.at))
+            assert row.high - row.value == error
+            assert row.value - row.low == error
+        else:
+            assert row.low <= exact <= row.high
+            assert row.low <= row.value <= row.high
+            assert row.high / row.low == pytest.approx(1 if dense else 1.09, abs=1e-12 if dense else 0.03)
+            if dense:
+                assert row.value == pytest.approx(exact, rel=1e-12)
+    spread = rows_of(table, "tail_index_range").iloc[0]
+    alphas = found.loc[found["quantity"] == "tail_index", "value"]
+    assert (spread["low"], spread["value"], spread["high"]) == (alphas.min(), alphas.median(), alphas.max())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=arrays(np.float32, 30, elements=st.one_of(st.just(0.0), st.floats(2**-90, 1024, width=32),
+                                                     st.floats(1, 3, width=32))).filter(lambda v: v.any()),
+    candidates=st.integers(1, 12),
+)  # fmt: skip
+def test_bounds_of_median_and_ratio_hold_whatever_the_scores(tmp_path_factory, values, candidates):
+    specs = [TensorSpec(f"t{i}", (15,), None, "x", "other", ("row",)) for i in range(2)]
+    scores = {spec.name: part for spec, part in zip(specs, np.split(values, 2), strict=True)}
+    table = concentration_table(
+        [write_store(tmp_path_factory.mktemp("b") / "s.h5", specs, scores, candidates=candidates, dense=False)]
+    )
+    median = rows_of(table, "median").iloc[0]
+    exact = slow_quantity(values, "median", None)
+    assert median["low"] <= exact <= median["high"]
+    ratios = rows_of(table, "top_mean_over_median")
+    assert len(ratios) == (median["value"] > 0)
+    for row in ratios.itertuples():
+        assert row.low * (1 - 1e-12) <= slow_quantity(values, row.quantity, row.at) <= row.high * (1 + 1e-12)
+
+
+def test_the_tail_index_of_a_power_law_is_its_exponent():
+    scores = np.sort((np.random.default_rng(0).random(200_000) ** (-1 / 1.5)).astype(np.float32))[::-1]
+    for k, alpha in hill_estimates(scores, len(scores)):
+        assert alpha == pytest.approx(1.5, abs=4 * 1.5 / math.sqrt(k))
+    assert [k for k, _ in hill_estimates(scores, len(scores))] == [30, 100, 300, 1000, 3000, 10_000]
+    assert [k for k, _ in hill_estimates(scores[:1000], len(scores))] == [30, 100, 300]  # k + 1 must be known
+    assert hill_estimates(np.array([3.0] * 400 + [0.0] * 400, np.float32), 10_000) == []
+
+
+def test_the_tail_index_uses_no_score_beyond_the_place_where_a_tensor_runs_out(tmp_path):
+    specs = matrix_specs(2, (40, 40))
+    rng = np.random.default_rng(0)
+    high, low = rng.random(1600) + 100, rng.random(1600)
+    scores = {s.name: v.astype(np.float32).reshape(40, 40) for s, v in zip(specs, (high, low), strict=True)}
+    table = concentration_table([write_store(tmp_path / "s.h5", specs, scores, candidates=200, dense=False)])
+    assert list(rows_of(table, "tail_index")["at"]) == [30, 100]  # of 400 candidates only 200 are the first of all
+
+
+def test_every_figure_stands_beside_that_of_magnitude_over_the_same_weights(tmp_path):
+    a, b = random_scores(SPECS, seed=1), random_scores(SPECS, seed=2)
+    one = write_store(tmp_path / "a.h5", SPECS, a)
+    table = concentration_table([one, write_store(tmp_path / "b.h5", SPECS, b, metric="magnitude")])
+    other, null = (table[table["metric"] == m].reset_index(drop=True) for m in ("grad_squared", "magnitude"))
+    assert null["magnitude"].equals(null["value"].rename("magnitude"))
+    assert other["magnitude"].equals(null["value"].rename("magnitude"))
+    assert not np.allclose(other["magnitude"], other["value"])
+    assert concentration_table([one])["magnitude"].isna().all()
+    fewer = {name: values for name, values in b.items() if name != "lm_head.weight"}
+    table = concentration_table([one, write_store(tmp_path / "c.h5", SPECS, fewer, metric="magnitude")])
+    whole = table[(table["metric"] == "grad_squared") & (table["scope"] == "all")]
+    assert whole["magnitude"].isna().all()  # of other weights
+    own = table[(table["metric"] == "grad_squared") & (table["name"] == "q_proj")]
+    assert own["magnitude"].notna().all()

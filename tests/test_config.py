@@ -43,7 +43,8 @@ def test_default_config_is_valid_and_covers_every_metric():
 
 def test_default_config_states_every_phase_and_scoring_key():
     definitions = configs.config_schema()["$defs"]
-    assert set(DEFAULTS["scoring"]) == set(definitions["scoring"]["properties"])
+    for section in ("scoring", "stability"):
+        assert set(DEFAULTS[section]) == set(definitions[section]["properties"])
     for phase in DEFAULTS["phases"].values():
         assert set(phase) == set(definitions["phase"]["properties"])
 
@@ -51,7 +52,8 @@ def test_default_config_states_every_phase_and_scoring_key():
 def test_config_readme_tells_every_key_with_its_default():
     text = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
-    for section, definition in (("models", "model"), ("phases", "phase"), ("scoring", "scoring")):
+    settings = (("models", "model"), ("phases", "phase"), ("scoring", "scoring"), ("stability", "stability"))
+    for section, definition in settings:
         rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| `?([^|`]*)`?[^|]*\|", sections[section], re.MULTILINE))
         properties = configs.config_schema()["$defs"][definition]["properties"]
         assert set(rows) == set(properties)
@@ -105,6 +107,9 @@ def test_model_with_a_source_replaces_the_default_one_whole():
         ({"scoring": {"dense": ["grdsq"]}}, ["scoring.dense", "'grdsq'", "gradsq"]),
         ({"scoring": {"probes": 1}}, ["scoring.probes", "2 or more"]),
         ({"scoring": None}, ["scoring", "nothing", "keys"]),
+        ({"stability": {"threshold": "high"}}, ["stability.threshold", "'high'", "a number"]),
+        ({"stability": {"threshold": 2}}, ["stability.threshold", "2", "1 or less"]),
+        ({"stability": {"draws": 1}}, ["stability.draws", "1", "2 or more"]),
         ({"experiments": None}, ["experiments", "nothing", "a list"]),
         ({"experiments": [3]}, ["experiments[0]", "3", "a text"]),
         ({"experiments": ["p2/bundled/gradq_perlayer_k1"]}, ["experiments[0]", "metric 'gradq'", "gradsq"]),
@@ -224,7 +229,7 @@ def test_folder_of_a_stage_asks_for_what_is_in_it():
         ("results/p2/gpt2/gradsq_perlayer_kten", ["k is the number", "'ten'"]),
         ("results/p2/gpt2/gradsq_perlayer_k007", ["k is the number", "'007'"]),
         ("results/p2/gpt2/gradsq_perlayer", ["'gradsq_perlayer' is no run name"]),
-        (f"{RUN}/top_weight.csv", [f"'top_weight.csv' in {RUN}", "top_weights.csv?"]),
+        (f"{RUN}/top_weight.csv", [f"'top_weight.csv' in {RUN}", "top_weights.csv"]),
         (f"{RUN}/plots/magnitude_k7_layer_comparison.png", ["'plots/magnitude_k7_layer_comparison.png'"]),
         ("results/p2/gpt2/scores/gradq.h5", ["'scores/gradq.h5'", "scores/gradsq.h5"]),
         ("results/p2/bundled/report/reprot.html", ["'report/reprot.html'", "report/report.html"]),

@@ -34,7 +34,7 @@ def test_got_none_is_left_out_but_zero_and_empty_are_told() -> None:
 
 def test_every_error_is_of_the_one_family() -> None:
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert all(issubclass(kind, CriticalWeightsError) for kind in kinds)
 
 

@@ -11,7 +11,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from critical_weights.histogram import BINS_PER_OCTAVE, FINE_BINS, histogram_edges, quantile_from_histogram
-from critical_weights.scoring.reduce import fine_histogram
+from critical_weights.metrics import METRICS
+from critical_weights.scoring.reducer import TensorReducer
+from critical_weights.scoring.seam import TensorStatistics
 
 EDGES = histogram_edges()
 TINY, MAX = np.float32(2.0**-149), np.finfo(np.float32).max
@@ -23,7 +25,11 @@ SCORES = hnp.arrays(
 
 
 def _counts(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    return fine_histogram(torch.from_numpy(scores))[1]
+    entry = {"name": "x", "position": 0, "shape": list(scores.shape), "layer": None, "component": "c"}
+    entry |= {"axes": ("axis0",) * scores.ndim, "tied_to": [], "numel": scores.size}
+    reducer = TensorReducer(METRICS["magnitude"], entry, candidates=1, dense=False)
+    reducer.add(TensorStatistics("x", torch.from_numpy(scores), {}))
+    return reducer.finish().histogram
 
 
 def _by_numpy(scores: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -74,7 +80,7 @@ def test_zeros_of_either_sign_are_in_no_bin_and_the_ends_are() -> None:
 def test_large_tensors_are_counted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = _whole_range(3, 1000)
     whole = _counts(scores)
-    monkeypatch.setattr("critical_weights.scoring.reduce._CHUNK", 64)
+    monkeypatch.setattr("critical_weights.scoring.bands.BAND_ELEMENTS", 64)
     np.testing.assert_array_equal(_counts(scores), whole)
 
 

@@ -305,7 +305,7 @@ def test_a_config_without_dtype_takes_the_files_one(folder: Path) -> None:
         ({"num_attention_heads": 3}, "not a multiple"),
         ({"model_type": "t5"}, "tiny is no causal language model that can be built"),
         ({"quantization_config": {"quant_method": "awq"}}, "tiny is a quantised checkpoint"),
-        ({"model_type": "own", "auto_map": {"AutoConfig": "x.Y"}}, "custom code"),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "x.Y"}}, "needs code of its own"),
     ],
 )
 def test_a_config_that_cannot_be_used_is_one_line(folder: Path, change: dict[str, Any], words: str) -> None:

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 
 from critical_weights import model_source
 from critical_weights.errors import ModelError
-from critical_weights.model_source import BUNDLED, HUB_FILES, check_folder, fetch_model
+from critical_weights.model_source import BUNDLED, check_folder, fetch_model
 
 
 def _folder(path: Path, *names: str) -> Path:
@@ -120,55 +119,26 @@ def test_the_bundled_model_lies_in_the_workflow() -> None:
     assert BUNDLED.parts[-3:] == ("workflow", "resources", "bundled_model")
 
 
-# The hub, without a network
+# Code of a model's own
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Stands for the hub: ``answer`` is returned or raised, ``asked`` is what was asked of it."""
-    state: dict[str, Any] = {"asked": []}
-
-    def snapshot_download(repo: str, **named: Any) -> str:
-        state["asked"].append((repo, named))
-        if isinstance(state["answer"], Exception):
-            raise state["answer"]
-        return str(state["answer"])
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    return state
+def test_a_local_model_that_needs_its_own_code_is_refused(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "m", "config.json", "model.safetensors")
+    own = {"auto_map": {"AutoConfig": "configuration_x.XConfig"}}
+    (folder / "config.json").write_text(json.dumps({"model_type": "of_nobody", **own}))
+    _refused(r"model 'x' needs code of its own \(configuration_x\.py\)", "x", "local", path=str(folder))
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", **own}))
+    assert fetch_model("x", "local", path=str(folder))["path"] == str(folder)
+    (folder / "config.json").write_text("{")
+    assert fetch_model("x", "local", path=str(folder)), "what is wrong with a config, transformers tells"
 
 
-def test_a_hub_model_records_the_commit_that_the_revision_is(tmp_path: Path, hub: dict[str, Any]) -> None:
-    hub["answer"] = _folder(tmp_path / "snapshots" / ("ab" * 20), "config.json", "model.safetensors")
-    record = fetch_model("llama", "hub", repo="meta-llama/Llama-3.1-8B", revision="main")
-    assert (record["commit"], record["revision"]) == ("ab" * 20, "main")
-    assert record["path"] == str(hub["answer"])
-    assert hub["asked"] == [("meta-llama/Llama-3.1-8B", {"revision": "main", "allow_patterns": list(HUB_FILES)})]
-
-
-def test_the_patterns_take_the_model_and_its_tokenizer_and_no_pickle_or_second_copy() -> None:
-    files = [
-        "model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "config.json",
-        "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt",
-    ]  # fmt: skip
-    others = [
-        "pytorch_model.bin", "consolidated.safetensors", "original/consolidated.00.pth", "README.md", "x.py",
-        "onnx/model.onnx", "model.pkl",
-    ]  # fmt: skip
-    kept = huggingface_hub.utils.filter_repo_objects(files + others, allow_patterns=list(HUB_FILES))
-    assert list(kept) == files
-
-
-def test_a_hub_that_cannot_be_reached(hub: dict[str, Any]) -> None:
-    hub["answer"] = huggingface_hub.errors.LocalEntryNotFoundError("Cannot find\nan appropriate snapshot")
-    _refused("a/b is not in the local hub cache and the hub cannot be reached.*source: local", "x", "hub", repo="a/b")
-
-
-def test_a_hub_that_refuses(hub: dict[str, Any]) -> None:
-    hub["answer"] = huggingface_hub.errors.HFValidationError("Repo id must\nuse alphanumeric chars")
-    _refused("the hub refused a b at v1: use alphanumeric chars.*hf auth login", "x", "hub", repo="a b", revision="v1")
+# The hub: tests/test_download.py
 
 
 def test_offline_the_real_client_is_one_line_too(tmp_path: Path) -> None:
     """With HF_HUB_OFFLINE=1, which all tests have, nothing is asked of the network."""
-    _refused("is not in the local hub cache", "x", "hub", repo="no-such-owner/no-such-model")
+    words = "no-such-owner/no-such-model at main is not in the hub's cache on this machine, and offline mode is on"
+    lock = tmp_path / "x.lock.json"
+    _refused(words, "x", "hub", repo="no-such-owner/no-such-model", lock=lock)
+    assert not lock.exists()

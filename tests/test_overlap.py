@@ -7,16 +7,20 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from critical_weights.chance_of_sums import chance_of_sharing_in_all
 from critical_weights.errors import StoreError
 from critical_weights.overlap import ALL, LADDER, overlap_table
+from critical_weights.overlap_lines import overlap_of_lists, overlap_of_stores
+from critical_weights.ranked_lines import line_groups, lines_of_list
 from critical_weights.ranked_lists import RankedList, list_of_candidates, lists_of_stores
 from critical_weights.tables import OVERLAP, read_table
 from script_call import call_script
-from synthetic_stores import default_specs, matrix_specs, random_scores, write_store, write_study
+from synthetic_stores import TensorSpec, default_specs, facts_of, matrix_specs, random_scores, write_store, write_study
 
 SPECS = default_specs()
 KS = [*map(str, LADDER), ALL]
@@ -49,23 +53,50 @@ def slow_first(scores, names, kept, k):
     return {entry[1:] for entry in first}, known, n
 
 
+def slow_tail(shared, sizes, firsts_a, firsts_b):
+    """Return mean and upper tail of what draws from each tensor apart share: every case, with whole numbers."""
+    chances = {0: Fraction(1)}
+    for n, a, b in zip(sizes, firsts_a, firsts_b, strict=True):
+        more = {}
+        for already, chance in chances.items():
+            for x in range(max(0, a + b - n), min(a, b) + 1):
+                own = Fraction(math.comb(a, x) * math.comb(n - a, b - x), math.comb(n, b))
+                more[already + x] = more.get(already + x, 0) + chance * own
+        chances = more
+    return (float(sum(Fraction(a * b, n) for n, a, b in zip(sizes, firsts_a, firsts_b, strict=True))),
+            float(sum(chance for x, chance in chances.items() if x >= shared)))  # fmt: skip
+
+
+def counted(first, names):
+    return [sum(position == place for position, _ in first) for place in range(len(names))]
+
+
+def slow_row(scope, tensor, k, first_a, first_b, sizes, complete):
+    """Compare two sets of (tensor, index) of tensors of these sizes."""
+    shared, smaller = len(first_a & first_b), min(len(first_a), len(first_b))
+    if scope == "tensor" or (scope == "global" and complete):
+        taken = [sum(sizes)], [len(first_a)], [len(first_b)]
+    else:
+        taken = sizes, counted(first_a, sizes), counted(first_b, sizes)
+    return (scope, tensor, k, shared, shared / smaller, shared / len(first_a | first_b), *slow_tail(shared, *taken),
+            complete)  # fmt: skip
+
+
 def slow_rows(a, b, kept):
-    """Compare with Python sets, for every group of tensors and k."""
+    """Compare with Python sets: over all tensors, the first k of every tensor together, within each tensor."""
     names = [name for name in a if name in b]
-    for scope, group in [("global", names)] + [("tensor", [name]) for name in names]:
-        for k in KS:
-            first_a, known_a, n = slow_first(a, group, kept, k)
-            first_b, known_b, _ = slow_first(b, group, kept, k)
-            shared = len(first_a & first_b)
-            expected = Fraction(len(first_a) * len(first_b), n)
-            p = sum(
-                Fraction(math.comb(len(first_a), x) * math.comb(n - len(first_a), len(first_b) - x),
-                         math.comb(n, len(first_b)))
-                for x in range(shared, min(len(first_a), len(first_b)) + 1)
-            )  # fmt: skip
-            yield (scope, "" if scope == "global" else group[0], k, shared, shared / min(len(first_a), len(first_b)),
-                   shared / len(first_a | first_b), float(expected), float(p),
-                   known_a and known_b)  # fmt: skip
+    sizes = [a[name].size for name in names]
+    for k in KS:
+        first_a, known_a, _ = slow_first(a, names, kept, k)
+        first_b, known_b, _ = slow_first(b, names, kept, k)
+        yield slow_row("global", "", k, first_a, first_b, sizes, known_a and known_b)
+    within = {(name, k): [slow_first(s, [name], kept, k) for s in (a, b)] for name in names for k in KS}
+    for k in KS:
+        parts = [within[name, k] for name in names]
+        pooled = [{(place, i) for place, own in enumerate(parts) for _, i in own[side][0]} for side in (0, 1)]
+        yield slow_row("pooled", "", k, *pooled, sizes, all(own[0][1] and own[1][1] for own in parts))
+    for (name, k), (own_a, own_b) in within.items():
+        yield slow_row("tensor", name, k, own_a[0], own_b[0], [a[name].size], own_a[1] and own_b[1])
 
 
 def assert_rows(table, rows):
@@ -193,9 +224,11 @@ def test_every_pair_of_stores_stands_in_the_file(tmp_path):
     table = read_table(folder / "overlap.csv", OVERLAP)
     pairs = [("magnitude", "grad_x_weight"), ("magnitude", "grad_squared"), ("grad_x_weight", "grad_squared")]
     assert list(dict.fromkeys(zip(table["a"], table["b"], strict=True))) == pairs
-    assert len(table) == 3 * (1 + 6) * len(KS)
+    assert list(dict.fromkeys(table["scope"])) == ["global", "pooled", "tensor", "row", "col"]
+    weights = table[table["scope"].isin(["global", "pooled", "tensor"])]
+    assert len(weights) == 3 * (2 + 6) * len(KS)
     first, second = random_scores(SPECS, 0), random_scores(SPECS, 1)
-    assert_rows(table.head(7 * len(KS)), slow_rows(first, second, 10))
+    assert_rows(weights.head(8 * len(KS)), slow_rows(first, second, 10))
 
 
 def test_stores_that_cannot_be_compared_are_refused(tmp_path):
@@ -207,3 +240,145 @@ def test_stores_that_cannot_be_compared_are_refused(tmp_path):
     other = write_store(tmp_path / "other.h5", specs, random_scores(specs), metric="magnitude", model="c0" * 32)
     with pytest.raises(StoreError, match=r"other\.h5 is of another model than .*one\.h5; got c0c0"):
         lists_of_stores([one, other])
+
+
+a_part = st.integers(1, 25).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(0, n)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(a_part, min_size=1, max_size=5), st.data())
+def test_the_chance_over_tensors_is_the_convolution_of_theirs(parts, data):
+    sizes, a, b = (list(v) for v in zip(*parts, strict=True))
+    least = sum(max(0, x + y - n) for n, x, y in parts)
+    shared = data.draw(st.integers(least, sum(map(min, a, b))))
+    # Absolute at the top: there the result is 1 minus the lower tail.
+    expected = slow_tail(shared, sizes, a, b)[1]
+    assert chance_of_sharing_in_all(shared, sizes, a, b) == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+def test_the_chance_over_tensors_holds_at_the_size_of_a_real_model():
+    sizes = [4096 * 4096] * 64 + [4096 * 1024] * 64 + [4096 * 14336] * 96 + [128256 * 4096] * 2
+    mean = sum(100 * 100 / n for n in sizes)  # so rare that the number shared is Poisson's to four digits
+    for shared in (0, 1, 3, 9):
+        exact = scipy.stats.poisson.sf(shared - 1, mean)
+        assert chance_of_sharing_in_all(shared, sizes, [100] * 226, [100] * 226) == pytest.approx(exact, rel=1e-3)
+    mean = sum(10_000**2 / n for n in sizes)
+    normal = scipy.stats.norm.sf(2.5)
+    shared = round(mean + 2.5 * math.sqrt(mean))
+    assert chance_of_sharing_in_all(shared, sizes, [10_000] * 226, [10_000] * 226) == pytest.approx(normal, rel=0.1)
+    assert chance_of_sharing_in_all(565_000, sizes, [10_000] * 226, [10_000] * 226) == 0
+
+
+def test_p_of_pure_noise_is_no_smaller_than_uniform_and_the_overlap_is_that_of_chance():
+    shape = {"s": (12, 10), "t": (6, 9), "u": (40, 5)}
+    drawn, shares = {"global": [], "pooled": [], "tensor": [], "row": []}, []
+    facts = {name: {"shape": own, "axes": ("row", "col")} for name, own in shape.items()}
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        sides = [{name: rng.lognormal(size=own).astype(np.float32) for name, own in shape.items()} for _ in "ab"]
+        lists = {label: candidates(side, 30)[0] for label, side in zip("ab", sides, strict=True)}
+        rows = {label: lines_of_list(ranked, facts, "row")[0] for label, ranked in lists.items()}
+        lines = overlap_table(rows, {name: own[0] for name, own in shape.items()})
+        weights = overlap_table(lists, {name: math.prod(own) for name, own in shape.items()})
+        table = pd.concat([weights, lines[lines["scope"] == "tensor"].assign(scope="row")])
+        for scope, found in drawn.items():
+            k = "30" if scope != "row" else "10"
+            row = table[(table["scope"] == scope) & (table["k"] == k)].iloc[-1]
+            found.append(row["p"])
+            if scope == "pooled":
+                shares.append(row["shared"] / row["expected"])
+    assert np.mean(shares) == pytest.approx(1, abs=0.04)
+    for scope, found in drawn.items():
+        # One-sided: whole numbers make p larger than uniform at most places, never smaller.
+        assert scipy.stats.kstest(found, "uniform", alternative="greater").pvalue > 0.01, scope
+        assert np.mean(found) < 0.75, scope  # nor do all p stand at 1
+
+
+def line_scores(scores, spec, line):
+    axis = {word: place for place, word in enumerate(spec.axes)}
+    moved = np.moveaxis(scores, axis[line], -1 if "expert" not in axis else 1)
+    lines = moved.reshape(-1, moved.shape[-1]).max(0) if "expert" not in axis else moved.max(2).reshape(-1)
+    return lines
+
+
+def test_lines_of_stores_are_ranked_by_their_largest_score(tmp_path):
+    a, b = random_scores(SPECS, seed=1), random_scores(SPECS, seed=2)
+    stores = [write_store(tmp_path / f"{m}.h5", SPECS, s, metric=m, candidates=3, dense=False)
+              for m, s in (("magnitude", a), ("wanda", b))]  # fmt: skip
+    table = overlap_of_stores(stores)
+    for line in ("row", "col"):
+        specs = [s for s in SPECS if s.name in a]
+        lines = [{s.name: line_scores(side[s.name], s, line) for s in specs} for side in (a, b)]
+        expected = [row for row in slow_rows(*lines, 10**6) if row[0] != "pooled"]
+        assert_rows(table[table["scope"] == line].assign(scope=["global"] * 8 + ["tensor"] * 48).reset_index(drop=True),
+                    expected)  # fmt: skip
+
+
+def neuron_specs():
+    return [
+        TensorSpec("l.0.mlp.gate_proj.weight", (5, 4), 0, "gate_proj", "linear", ("row", "col")),
+        TensorSpec("l.0.mlp.up_proj.weight", (5, 4), 0, "up_proj", "linear", ("row", "col")),
+        TensorSpec("l.0.mlp.down_proj.weight", (4, 5), 0, "down_proj", "linear", ("row", "col")),
+        TensorSpec("l.0.attn.c_proj.weight", (4, 4), 0, "attn.c_proj", "conv1d", ("col", "row")),
+        TensorSpec("l.1.mlp.c_fc.weight", (4, 6), 1, "c_fc", "conv1d", ("col", "row")),
+        TensorSpec("l.1.mlp.c_proj.weight", (6, 4), 1, "mlp.c_proj", "conv1d", ("col", "row")),
+        TensorSpec("l.2.mlp.gate_up_proj.weight", (12, 4), 2, "gate_up_proj", "linear", ("row", "col")),
+        TensorSpec("l.2.mlp.down_proj.weight", (4, 6), 2, "down_proj", "linear", ("row", "col")),
+        TensorSpec("l.3.mlp.experts.up_proj", (2, 3, 4), 3, "up_proj", "experts", ("expert", "row", "col")),
+        TensorSpec("l.3.mlp.experts.down_proj", (2, 4, 3), 3, "down_proj", "experts", ("expert", "row", "col")),
+    ]
+
+
+def neuron_scores(scores):
+    """Return the largest score of each neuron, by MLP, written out by hand for :func:`neuron_specs`."""
+    t = {name.removeprefix("l.").removesuffix(".weight"): values for name, values in scores.items()}
+    return {
+        "l.0.mlp": np.max([t["0.mlp.gate_proj"].max(1), t["0.mlp.up_proj"].max(1), t["0.mlp.down_proj"].max(0)], 0),
+        "l.1.mlp": np.maximum(t["1.mlp.c_fc"].max(0), t["1.mlp.c_proj"].max(1)),
+        "l.3.mlp.experts": np.maximum(t["3.mlp.experts.up_proj"].max(2), t["3.mlp.experts.down_proj"].max(1)).ravel(),
+    }
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_neurons_are_rows_of_up_and_gate_and_columns_of_down(tmp_path, listed):
+    specs = neuron_specs()
+    a, b = (random_scores(specs, seed=seed, ties=0) for seed in (1, 2))
+    if listed:
+        facts = {t["name"]: t for t in facts_of(specs)["tensors"]}
+        (list_a, population), (list_b, _) = candidates(a, 1000), candidates(b, 1000)
+        table = overlap_of_lists({"a": list_a, "b": list_b}, population, facts)
+    else:
+        table = overlap_of_stores([write_store(tmp_path / f"{m}.h5", specs, s, metric=m)
+                                   for m, s in (("magnitude", a), ("wanda", b))])  # fmt: skip
+    neurons = table[table["scope"] == "neuron"].reset_index(drop=True)
+    expected = [row for row in slow_rows(neuron_scores(a), neuron_scores(b), 10**6) if row[0] != "pooled"]
+    assert_rows(neurons.assign(scope=["global"] * 8 + ["tensor"] * 24), expected)
+
+
+def test_a_model_without_known_mlps_has_no_neurons():
+    facts = {t["name"]: t for t in facts_of(SPECS)["tensors"]}
+    assert line_groups(facts, "neuron") == []
+    assert [group.count for group in line_groups(facts, "row")] == [13, 6, 8, 6, 18, 13]
+
+
+def test_lines_of_a_list_are_complete_as_far_as_it_is():
+    # The first weights: three of row 2, one of row 0, and the list of "s" ends; row 5 of "t" comes after that.
+    facts = {name: {"shape": (20, 4), "axes": ("row", "col")} for name in "st"}
+    parts = [(np.array([8, 9, 10, 0]), np.array([9, 8, 7, 6], np.float32), 80),
+             (np.array([20, 40, 41]), np.array([5, 2, 1], np.float32), 80)]  # fmt: skip
+    ranked = list_of_candidates(["s", "t"], parts)
+    lists, population = {"a": ranked, "b": ranked}, {"s": 80, "t": 80}
+    rows = overlap_of_lists(lists, population, facts)
+    rows = rows[(rows["scope"] == "row") & (rows["k"] == ALL)].set_index("tensor")
+    assert rows["shared"].to_dict() == {"": 4, "s": 2, "t": 2}
+    assert rows["complete"].to_dict() == {"": False, "s": True, "t": True}
+
+
+def test_the_order_of_tensors_and_weights_in_the_making_does_not_matter():
+    a, b = random_scores(SPECS, seed=1, ties=0, zeros=0), random_scores(SPECS, seed=2, ties=0, zeros=0)
+    first = overlap_table({"a": candidates(a, 15)[0], "b": candidates(b, 15)[0]}, {n: v.size for n, v in a.items()})
+    turned = [dict(reversed(side.items())) for side in (a, b)]
+    second = overlap_table({label: candidates(side, 15)[0] for label, side in zip("ab", turned, strict=True)},
+                           {n: v.size for n, v in a.items()})  # fmt: skip
+    sides = [table.sort_values(["scope", "tensor", "k"], ignore_index=True) for table in (first, second)]
+    pd.testing.assert_frame_equal(*sides)

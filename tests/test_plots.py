@@ -19,7 +19,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from critical_weights.errors import ConfigError, CriticalWeightsError, TableError
 from critical_weights.plots import (
-    ANALYSIS_FIGURES,
     RUN_FIGURES,
     layer_comparison,
     lorenz_curves,
@@ -446,12 +445,12 @@ def test_lorenz_of_an_empty_table_or_without_a_coefficient_is_one_line():
 
 
 def draw_all(folder: str, out: str) -> None:
-    from critical_weights.plots import ANALYSIS_FIGURES, RUN_FIGURES, plot_analysis, plot_run
+    from critical_weights.plots import RUN_FIGURES, plot_analysis, plot_run
 
     for figure in RUN_FIGURES:
         plot_run(figure, f"{folder}/stats.json", f"{out}/{figure}.png", "m, p", dpi=50)
-    for figure, table in ANALYSIS_FIGURES.items():
-        plot_analysis(figure, f"{folder}/{table.name}", f"{out}/{figure}.png", dpi=50)
+    for figure, table in {"overlap_matrix": "overlap", "lorenz_curves": "concentration"}.items():
+        plot_analysis(figure, f"{folder}/{table}.csv", f"{out}/{figure}.png", dpi=50)
 
 
 @pytest.fixture(scope="module")
@@ -476,7 +475,7 @@ def test_two_runs_write_the_same_bytes_and_import_no_torch(inputs, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
     here, there = ({path.name: path.read_bytes() for path in (tmp_path / run).iterdir()} for run in ("here", "there"))
-    assert len(here) == 3 * (len(RUN_FIGURES) + len(ANALYSIS_FIGURES))
+    assert len(here) == 3 * (len(RUN_FIGURES) + 2)
     assert set(here) == set(there)
     for name, content in here.items():
         assert content == there[name], f"{name} differs between two runs"

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from critical_weights.errors import ModelError
 from critical_weights.metrics import METRICS
 from critical_weights.score_store import TensorScores
-from critical_weights.scoring import reduce
-from critical_weights.scoring.reduce import check_finite, fine_histogram, line_figures, moments, top_indices
+from critical_weights.scoring import bands
+from critical_weights.scoring.reduce import check_finite, line_sums, top_indices
 from critical_weights.scoring.reducer import TensorReducer
 from critical_weights.scoring.seam import TensorStatistics, slabs
 
@@ -22,10 +22,24 @@ FEW_VALUES = st.sampled_from([0.0, -0.0, 2.0**-149, 0.5, 1.0, 1.0009765625, 2.0,
 MANY = st.floats(0, MAX, width=32)
 
 
+def _reduced(
+    scores: np.ndarray, axes: tuple[str, ...] = (), candidates: int = 10, slab: int = 10**9, dense: bool = False
+) -> TensorScores:
+    """Reduce scores as the magnitudes of a tensor's weights."""
+    axes = axes or ("axis0", "axis1", "axis2")[: scores.ndim]
+    entry = {"name": "x", "position": 0, "shape": list(scores.shape), "layer": None, "component": "c", "axes": axes}
+    entry |= {"tied_to": [], "numel": scores.size}
+    reducer = TensorReducer(METRICS["magnitude"], entry, candidates=candidates, dense=dense)
+    for item in slabs(TensorStatistics("x", torch.from_numpy(scores), {}), slab):
+        assert not reducer.complete
+        reducer.add(item)
+    assert reducer.complete
+    return reducer.finish()
+
+
 def _top(scores: np.ndarray, count: int) -> list[int]:
-    score = torch.from_numpy(scores)
-    index = top_indices(score, count, fine_histogram(score)[0])
-    assert index.dtype == torch.int64
+    index = _reduced(scores, candidates=count).candidates["top_index"]
+    assert index.dtype == np.int64
     return index.tolist()
 
 
@@ -55,14 +69,23 @@ def test_top_indices_of_larger_tensors(kind: str, count: int) -> None:
     assert _top(scores.reshape(50, 60), count) == _full_sort(scores, count)
 
 
+@pytest.mark.parametrize("above", [0.0, 0.25, 0.5, 2.0])
+def test_only_scores_above_a_limit_are_wanted(above: float) -> None:
+    scores = np.random.default_rng(0).integers(0, 6, 3000).astype(np.float32) / 4
+    fine = np.bincount(scores.view(np.int32) >> 13, minlength=255 << 10)
+    for count in (1, 10, 700, 3000):
+        found = top_indices(torch.from_numpy(scores), count, fine, above).tolist()
+        assert found == [i for i in _full_sort(scores, 3000) if scores[i] > above][:count]
+
+
 def test_moments_are_numpys_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reduce, "_CHUNK", 100)
+    monkeypatch.setattr(bands, "BAND_ELEMENTS", 100)
     rng = np.random.default_rng(0)
     scores = rng.lognormal(0, 8, (37, 41)).astype(np.float32)
     scores[rng.random(scores.shape) < 0.2] = 0
-    found = moments(torch.from_numpy(scores))
+    found = _reduced(scores).attributes
     wide = scores.astype(np.float64)
-    assert found == {
+    wanted = {
         "zeros": int((scores == 0).sum()),
         "nonfinite": 0,
         "sum": pytest.approx(wide.sum(), rel=1e-13),
@@ -70,15 +93,17 @@ def test_moments_are_numpys_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
         "min": 0.0,
         "max": float(scores.max()),
     }
+    assert {name: found[name] for name in wanted} == wanted
 
 
 def test_sums_do_not_lose_small_scores_beside_a_large_one() -> None:
     """In float32 the 2^24 + 1st unit would vanish: 16777216 + 1 = 16777216."""
-    scores = torch.ones(1001)
-    scores[0] = 2.0**24
-    assert moments(scores)["sum"] == 2.0**24 + 1000
-    assert moments(torch.full((10,), 1e30))["sum_sq"] == pytest.approx(1e61)
-    assert line_figures(scores.reshape(7, 143), ("row", "col"), "sum")["row"][0].item() == 2.0**24 + 142
+    scores = np.ones((7, 143), np.float32)
+    scores[0, 0] = 2.0**24
+    assert _reduced(scores).attributes["sum"] == 2.0**24 + 1000
+    assert _reduced(np.full((10,), 1e30, np.float32)).attributes["sum_sq"] == pytest.approx(1e61)
+    ones = torch.from_numpy(scores)
+    assert line_sums(ones, torch.ones(7, 143)).first[0].item() == 2.0**24 + 142
 
 
 def _lines_by_hand(value: np.ndarray, axes: tuple[str, ...], line: str, how: str) -> np.ndarray:
@@ -103,16 +128,50 @@ def _lines_by_hand(value: np.ndarray, axes: tuple[str, ...], line: str, how: str
 def test_lines_are_outputs_and_inputs_whatever_the_storage_order(
     axes: tuple[str, ...], shape: tuple[int, ...], how: str
 ) -> None:
-    value = np.random.default_rng(0).standard_normal(shape)
-    found = line_figures(torch.from_numpy(value), axes, how)
-    assert set(found) == {"row", "col"}
-    for line, figures in found.items():
-        np.testing.assert_allclose(figures.numpy(), _lines_by_hand(value, axes, line, how), rtol=1e-14)
+    value = np.abs(np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+    for slab in (10**9, 5):
+        found = _reduced(value, axes, slab=slab).lines
+        assert set(found) == {"row_sum", "row_max", "col_sum", "col_max"}
+        for line in ("row", "col"):
+            by_hand = _lines_by_hand(value.astype(np.float64), axes, line, how)
+            np.testing.assert_allclose(found[f"{line}_{how}"], by_hand, rtol=1e-6)
 
 
-@pytest.mark.parametrize("axes", [("row",), ("expert", "row"), (), ("axis0", "axis1", "axis2")])
+@pytest.mark.parametrize("shape", [(70, 30), (3, 20, 30)])
+def test_signed_sums_are_those_of_the_product(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bands, "BAND_ELEMENTS", 100)
+    generator = torch.Generator().manual_seed(0)
+    weight, gradient = (torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2))
+    found, product = line_sums(weight, gradient), weight * gradient
+    torch.testing.assert_close(found.first, product.sum(-1), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(found.last, product.sum(-2), rtol=1e-13, atol=1e-13)
+    assert found.total == pytest.approx(product.sum().item(), rel=1e-12)
+    assert found.l1 == pytest.approx(product.abs().sum().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_bands_and_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bands, "BAND_ELEMENTS", 500)
+    scores = np.random.default_rng(0).lognormal(0, 3, (97, 61)).astype(np.float32)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(bands, "_pool", bands._pool.__wrapped__)
+    try:
+        torch.set_num_threads(1)
+        alone = _reduced(scores, ("row", "col"), candidates=300)
+        torch.set_num_threads(threads)
+        found = _reduced(scores, ("row", "col"), candidates=300)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found.attributes == alone.attributes
+    assert all((found.lines[name] == alone.lines[name]).all() for name in alone.lines)
+    assert all((found.candidates[name] == alone.candidates[name]).all() for name in alone.candidates)
+    assert (found.histogram == alone.histogram).all()
+
+
+@pytest.mark.parametrize("axes", [("row",), ("expert", "row"), ("axis0", "axis1", "axis2")])
 def test_tensors_without_rows_and_columns_have_no_lines(axes: tuple[str, ...]) -> None:
-    assert line_figures(torch.ones((2,) * len(axes)), axes, "sum") == {}
+    assert _reduced(np.ones((2,) * len(axes), np.float32), axes or ("axis0",)).lines == {}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -128,18 +187,7 @@ def test_scores_that_are_no_numbers_are_refused_by_tensor_metric_and_count(value
 def test_a_tensor_cut_into_slabs_is_reduced_to_the_same(axes: tuple[str, str]) -> None:
     """Scores rounded to one digit: thousands of ties, which must fall the same way however the tensor is cut."""
     weight = torch.randn(300, 70, generator=torch.Generator().manual_seed(0)).round(decimals=1)
-    entry = {"name": "x", "position": 0, "shape": [300, 70], "layer": None, "component": "c", "axes": axes}
-    entry |= {"tied_to": [], "numel": 21_000}
-
-    def reduced(size: int) -> TensorScores:
-        reducer = TensorReducer(METRICS["magnitude"], entry, candidates=5000, dense=True)
-        for slab in slabs(TensorStatistics("x", weight, {}), size):
-            assert not reducer.complete
-            reducer.add(slab)
-        assert reducer.complete
-        return reducer.finish()
-
-    whole, cut = reduced(10**9), reduced(7 * 70)
+    whole, cut = (_reduced(weight.numpy(), axes, 5000, slab, dense=True) for slab in (10**9, 7 * 70))
     order = np.lexsort((np.arange(21_000), -weight.abs().numpy().ravel()))[:5000]
     assert (whole.candidates["top_index"] == order).all()
     assert all((whole.candidates[name] == cut.candidates[name]).all() for name in whole.candidates)

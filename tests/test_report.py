@@ -1,3 +1,5 @@
+import csv
+import html
 import json
 import re
 import resource
@@ -13,9 +15,13 @@ from critical_weights.report import write_report
 from critical_weights.report.analysis import at_one_k
 from critical_weights.report.experiments import exact_prefix
 from critical_weights.report.findings import findings
-from critical_weights.report.render import cell, markdown, render
+from critical_weights.report.heatmap import level
+from critical_weights.report.render import cell, digest, markdown, render
 from critical_weights.report.show import bounded, bounded_share, listed, plural, real, share, size, token
 from critical_weights.report.summary import limits
+from critical_weights.tables_superweights import SUPERWEIGHTS
+from report_numbers import known, told
+from synthetic_report import super_weight, write_interventions, write_rows
 from synthetic_results import MODEL, TENSORS, experiments, finish, make_results, make_scores, rank
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -26,13 +32,13 @@ TIMES = re.compile(r"^<!-- times -->$.*?^<!-- /times -->$", flags=re.MULTILINE |
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    root = make_results(tmp_path_factory.mktemp("study") / "results", LABELS)
+    root = make_results(tmp_path_factory.mktemp("study") / "results", LABELS, everything=True)
     return root, finish(root, LABELS)
 
 
 @pytest.fixture
 def root(tmp_path):
-    root = make_results(tmp_path / "results", LABELS)
+    root = make_results(tmp_path / "results", LABELS, everything=True)
     finish(root, LABELS)
     return root
 
@@ -63,7 +69,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.elements.append((tag, dict(attributes)))
-        if tag not in ("meta", "img", "br", "link"):
+        if tag not in ("meta", "img", "br", "wbr", "link", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -75,19 +81,34 @@ def test_html_is_one_file_that_asks_nothing_of_a_network(study):
     text = (study[1] / "report.html").read_text()
     page = Page(text)
     tags = [tag for tag, _ in page.elements]
-    assert not {"script", "link", "iframe", "object", "form"} & set(tags)
+    assert not {"link", "iframe", "object", "form"} & set(tags)
     pictures = [attributes for tag, attributes in page.elements if tag == "img"]
-    assert len(pictures) == 3 * len(LABELS) + 2
+    assert len(pictures) == 3 * len(LABELS) + len(list((study[0] / "p2" / MODEL / "analysis" / "plots").glob("*.png")))
     assert all(p["src"].startswith("data:image/png;base64,") and p["alt"] for p in pictures)
-    assert not re.search(r"(?:src|href)=(?![\"'](?:data:|#))|url\(|@import", text)
+    assert not re.search(r"src=(?![\"']data:)|url\(|@import|(?:https?:)?//[a-z]", text.split("<script>")[0])
     assert "default-src 'none'" in text
+
+
+def test_the_pages_own_script_is_the_only_one_that_may_run(study):
+    text = (study[1] / "report.html").read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    assert text.count("<script") == 1
+    assert f"script-src '{digest(script)}'\"" in text
+
+
+def test_links_lead_to_files_that_are_there(study):
+    for name, pattern in (("report.html", r'href="([^"#][^"]*)"'), ("research_summary.md", r"\]\(([^)]*)\)")):
+        links = set(re.findall(pattern, (study[1] / name).read_text()))
+        assert len(links) > 10
+        assert [link for link in links if not (study[1] / link).is_file()] == []
 
 
 def test_html_is_well_formed_and_its_anchors_lead_somewhere(study):
     page = Page((study[1] / "report.html").read_text())
     assert (page.open, page.wrong) == ([], [])
     names = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    targets = [attributes["href"][1:] for tag, attributes in page.elements if tag == "a"]
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    targets = [link[1:] for link in links if link.startswith("#")]
     assert len(names) == len(set(names))
     assert targets
     assert set(targets) <= set(names)
@@ -100,7 +121,6 @@ def test_tokens_can_neither_run_nor_hide_nor_pass_for_the_times_section(study):
         assert "\u0301" not in text
         assert len(TIMES.findall(text)) == 1
         assert text.splitlines().count("<!-- times -->") == 1
-    assert "<script" not in (study[1] / "report.html").read_text()
     assert "&lt;!--␣times␣--&gt;" in (study[1] / "report.html").read_text()
 
 
@@ -289,6 +309,16 @@ def test_estimates_from_random_probes_are_called_so(facts):
     assert limits(facts).endswith("Scores by magnitude are estimates from random probes.")
 
 
+def test_what_is_not_measured_follows_what_was_measured(facts):
+    facts = json.loads(json.dumps(facts))
+    assert "is under Stability" in limits(facts)
+    assert "when a weight is changed is not measured here" in limits(facts)
+    facts["validation"] = {"verdict": []}
+    assert "is under Validation" in limits(facts)
+    facts["stability"] = None
+    assert "how far other texts would change them is not measured here" in limits(facts)
+
+
 def test_the_finding_on_laws_names_the_metrics_it_is_about(facts):
     told = finding(facts, "Whether the scores can be right")["text"]
     assert told.startswith("1 conservation law can be checked on this model, on the gradients behind grad_squared and")
@@ -296,11 +326,23 @@ def test_the_finding_on_laws_names_the_metrics_it_is_about(facts):
 
 
 def test_every_finding_is_on_the_pages_and_in_the_json(study, facts):
-    assert 3 <= len(facts["findings"]) <= 6
-    html, md = ((study[1] / name).read_text() for name in ("report.html", "research_summary.md"))
+    assert len(facts["findings"]) >= 12
+    page, md = ((study[1] / name).read_text() for name in ("report.html", "research_summary.md"))
     for finding in facts["findings"]:
-        assert finding["name"] in html
+        assert finding["name"] in page
         assert finding["name"] in md
+
+
+ON_TABLES = (
+    "agreement",
+    "structure",
+    "tokens",
+    "first_position",
+    "superweights",
+    "stability",
+    "criteria",
+    "validation",
+)
 
 
 def finding(facts, name):
@@ -332,6 +374,7 @@ def test_findings_of_one_metric_compare_nothing(facts):
     facts["metrics"] = {"magnitude": facts["metrics"]["magnitude"]}
     facts["experiments"] = {LABELS[2]: facts["experiments"][LABELS[2]]}
     facts["overlap"], facts["checks"] = {"global": [], "tensor": []}, []
+    facts |= dict.fromkeys(ON_TABLES)
     told = findings(facts)
     assert [f["name"] for f in told] == [
         "How much the selections hold", "How peaked the scores are", "Where the score lies", "Which weight leads",
@@ -361,6 +404,131 @@ def test_settings_that_differ_say_whose_they_are(root):
     text = (again(root) / "research_summary.md").read_text()
     assert "| `phase.seed` | 42 |" in text
     assert f"| `scoring.probes` | 10 ({LABELS[0]}); not set ({LABELS[1]}, {LABELS[2]}) |" in text
+
+
+def rewrite(root, name, alter):
+    """Change the rows of a result table by hand."""
+    path = root / "p2" / MODEL / name
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    for row in lines:
+        alter(row)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def texts(root):
+    facts = json.loads((again(root) / "quantitative_results.json").read_text())
+    return {one["name"]: one["text"] for one in facts["findings"]}
+
+
+BY_HAND = [
+    ("How far the rankings hold", "analysis/stability.csv",
+     lambda row: row.update(value="77") if (row["quantity"], row["metric"]) == ("largest_k", "grad_squared") else None,
+     "1 holds when the texts or probes change: grad_x_weight up to the first 30",
+     "2 hold when the texts or probes change: grad_squared up to the first 77 and grad_x_weight"),
+    ("Whether the best weights come in lines", "analysis/structure.csv",
+     lambda row: row.update(value="0.4321") if (row["selection"], row["scope"], row["quantity"]) == (
+         "gradxw_global_k20", "all", "best_5_share") else None,
+     "of the first 20 by magnitude, and", ", and 43.2 % (by chance"),
+    ("Where the global selections lie", "analysis/structure.csv",
+     lambda row: row.update(value="0.987", p="1e-9") if (row["selection"], row["name"], row["quantity"]) == (
+         "mag_global_k20", "q_proj", "selected_share") else None,
+     "45 % by magnitude, no more than by chance", "in q_proj (26.7 % of the weights): 98.7 % by magnitude"),
+    ("Which tokens lead", "analysis/tokens.csv",
+     lambda row: row.update(share="0.75", selected="15") if (row["selection"], row["row"]) == (
+         "mag_global_k20", "1") else None,
+     "Ġthe in embed_tokens (4; 2 occ", "(15; 2 occurrences in the texts)"),
+    ("What the first position does", "analysis/first_position.csv",
+     lambda row: row.update(value="0.123") if (row["metric"], row["k"], row["quantity"]) == (
+         "grad_x_weight", "30", "overlap") else None,
+     "70 % of the first 30 by grad_squared stay", "of each text, 12.3 % of the first 30 by grad_x_weight stay"),
+    ("Whether there are super weights", "analysis/spike_profile.csv",
+     lambda row: row.update(max_output="39.5") if row["layer"] == "1" else None,
+     "no super weight was found in 4 texts (41 tokens)".capitalize(), "is 39.5 in block 1, 2.026 times the median"),
+    ("How the declared criteria came out", "analysis/criteria.csv",
+     lambda row: row.update(verdict="fail", value="0.2") if row["name"] == "survives" else None,
+     "1 passed, 1 failed", "0 passed, 2 failed. Failed: survives (0.2; asked for > 0.3)"),
+    ("Whether the metrics order alike", "analysis/agreement.csv",
+     lambda row: row.update(value="-0.875") if row["value"] == "0.625" else None,
+     "grad_squared and grad_x_weight (0.625, 11 weights) order theirs most alike", "(-0.875, 11 weights) least"),
+    ("Whether the weights really matter", "interventions/verdict.csv",
+     lambda row: row.update(verdict="not told apart from controls", gain_matched="0.001"),
+     "it is above controls", "0.001 (0.37 to 0.46) more than as many others of the same size; it is not told apart"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, file, alter, before, after", BY_HAND, ids=[case[0] for case in BY_HAND])
+def test_a_result_file_changed_by_hand_changes_the_sentence(root, name, file, alter, before, after):
+    write_interventions(root / "p2" / MODEL)
+    assert before in texts(root)[name]
+    rewrite(root, file, alter)
+    assert after in texts(root)[name]
+    for page in ("research_summary.md", "report.html"):
+        text = (root / "p2" / MODEL / "report" / page).read_text()
+        assert after.split("(")[0].strip() in html.unescape(text).replace("\\", "")
+
+
+def test_a_super_weight_is_told_with_its_rank(root):
+    path = root / "p2" / MODEL / "analysis" / "superweights.csv"
+    write_rows([super_weight("grad_squared"), super_weight("magnitude") | {"rank": None, "rank_above": 50}], path,
+               SUPERWEIGHTS)  # fmt: skip
+    told = texts(root)["Whether there are super weights"]
+    assert told.startswith(
+        "1 place with an activation spike in 4 texts (41 tokens): model.layers.0.mlp.down_proj.weight"
+    )
+    assert "[1, 2] (early), 12.25 times the median of the other blocks, rank 3 by grad_squared" in told
+    assert "beyond 50" in (root / "p2" / MODEL / "report" / "research_summary.md").read_text()
+
+
+def test_every_number_of_the_pages_is_found_again_in_the_result_files(root):
+    write_interventions(root / "p2" / MODEL)
+    report, spelled = again(root), known(root / "p2" / MODEL)
+    for name in PAGES:
+        found = list(told((report / name).read_text()))
+        assert len(found) > 900
+        assert [(number, around) for number, around in found if number not in spelled] == []
+
+
+def test_a_table_that_was_not_made_leaves_its_section_empty(root):
+    for name in ("structure", "tokens", "stability", "weight_stability", "first_position", "superweights", "criteria",
+                 "agreement", "sensitivity_table"):  # fmt: skip
+        (root / "p2" / MODEL / "analysis" / f"{name}.csv").unlink()
+    facts = json.loads((again(root) / "quantitative_results.json").read_text())
+    assert [facts[key] for key in ON_TABLES] == [None] * len(ON_TABLES)
+    assert len(facts["findings"]) == 6
+    text = (root / "p2" / MODEL / "report" / "research_summary.md").read_text()
+    assert "**Up to which k a ranking is more than noise**\n\nNone." in text
+
+
+def test_tail_indices_are_kept_apart_by_their_k(facts):
+    of_metric = facts["metrics"]["magnitude"]["concentration"]
+    assert [(f["at"], f["value"]) for f in of_metric["tail_index"]] == [(10.0, 1.25), (20.0, 1.5), (30.0, 1.75)]
+    assert of_metric["tail_index_range"]["value"] == 1.5
+    assert len(of_metric["top_mean_over_median"]) == 1
+    assert of_metric["gini"]["magnitude"] == 0.5
+
+
+def test_lines_and_pooled_lists_do_not_count_as_weights(facts):
+    assert {row["k"] for row in facts["overlap"]["global"]} == {"10", "30"}
+    assert len(facts["overlap"]["global"]) == len(facts["overlap"]["pooled"]) == 6
+    assert {row["scope"] for row in facts["overlap"]["lines"]} == {"row", "col", "neuron"}
+    assert len(facts["overlap"]["lines"]) == 18  # those within one tensor are left out
+
+
+def test_the_rehearsal_is_among_the_self_checks(study):
+    text = (study[1] / "research_summary.md").read_text()
+    assert "| `grad_squared and grad_x_weight` | passed | 3 | 5 | 0 | 1.5e-06 | 0.001 | - |" in text
+    assert "it is for gradients |" in text
+
+
+@pytest.mark.parametrize(
+    "ratio, step", [(0, 0), (1e-9, 0), (0.01, 0), (0.1, 2), (1, 4), (1.7, 4), (1.8, 5), (100, 8), (1e9, 8)]
+)
+def test_a_colour_step_is_half_a_power_of_ten(ratio, step):
+    assert level(ratio) == step
 
 
 def test_overlap_is_shown_at_the_largest_k_that_every_pair_answers():

@@ -22,7 +22,7 @@ from critical_weights.model_facts import describe_model
 from critical_weights.model_load import load_model
 from critical_weights.model_source import fetch_model
 from critical_weights.score_store import ScoreStore, open_store
-from critical_weights.scoring import family as family_module
+from critical_weights.scoring import settings as settings_module
 from critical_weights.scoring.engine import Placed, start_run
 from critical_weights.scoring.family import ScoringSettings, score_family
 from critical_weights.scoring.seam import TensorStatistics
@@ -370,7 +370,7 @@ def test_dense_scores_are_chosen_as_set(
     setting: str, kept: set[str], studies: dict[str, Study], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "critical_weights"):
-        assert family_module.choose_dense(setting, studies["llama"].facts, tmp_path) == kept
+        assert settings_module.choose_dense(setting, studies["llama"].facts, tmp_path) == kept
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("dense scores: ")
 
@@ -394,10 +394,10 @@ def test_auto_turns_dense_scores_off_when_they_are_large_or_the_disk_is_full(
         (10**12, 4 * needed, False),
     ]
     for limit, free, on in limits:
-        monkeypatch.setattr(family_module, "DENSE_BYTES", limit)
-        monkeypatch.setattr(family_module.shutil, "disk_usage", lambda _, free=free: type("U", (), {"free": free})())
+        monkeypatch.setattr(settings_module, "DENSE_BYTES", limit)
+        monkeypatch.setattr(settings_module.shutil, "disk_usage", lambda _, free=free: type("U", (), {"free": free})())
         caplog.clear()
         with caplog.at_level("INFO", "critical_weights"):
-            chosen = family_module.choose_dense("auto", facts, tmp_path / "new")
+            chosen = settings_module.choose_dense("auto", facts, tmp_path / "new")
         assert chosen == (set(METRICS) if on else set())
         assert caplog.messages[0].startswith(f"dense scores: {'on' if on else 'off'} (all 9 metrics would take 0.00 GB")

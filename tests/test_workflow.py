@@ -29,7 +29,10 @@ CONFIG = {
     },
     "experiments": ["a/tiny/gradxw_perlayer_k5", "a/tiny/mag_global_k9"],
     "scoring": {"device": "cpu", "candidates": 20},
-}
+    "interventions": {
+        "ks": [5], "k": 5, "seeds": 1, "strengths": [0], "others": [], "lines": 0, "top": 1, "singles": 4,
+    },
+}  # fmt: skip
 SCORED_B = ("results/b/tiny/scores/mag.h5", "results/b/tiny/tokens.json")
 EVERYTHING = ("all", *SCORED_B)
 
@@ -156,7 +159,9 @@ def test_changed_report_code_or_force_reruns_report_and_archive(study: Study):
 
 def test_changed_plot_code_reruns_plots_and_what_shows_them(study: Study):
     with study.changed("workflow/scripts/critical_weights/plots/style.py"):
-        expected = {"plot_run": 6, "plot_analysis": 2, "manifest": 2, "report": 1, "archive": 1}
+        tables = ("scores", "overlap", "structure", "stability", "spikes", "dose_response")
+        figures = {f"plot_{table}": 1 for table in tables}
+        expected = {"plot_run": 2, **figures, "manifest": 2, "report": 1, "archive": 1}
         assert study.jobs() == expected
 
 
@@ -176,7 +181,7 @@ def test_raised_scoring_version_reruns_scores(study: Study):
 
 
 def test_new_k_of_a_scored_metric_reruns_no_scoring(study: Study):
-    expected = {"record_config": 1, "rank": 1, "summarise": 1, "plot_run": 3, "manifest": 1}
+    expected = {"record_config": 1, "rank": 1, "summarise": 1, "plot_run": 1, "manifest": 1}
     assert study.jobs("results/a/tiny/gradxw_perlayer_k6") == expected
     assert study.jobs("results/a/tiny/gradxw_global_k2/top_weights.csv") == {"rank": 1}
 

@@ -1,6 +1,30 @@
 """Texts to token ids."""
 
 
+# On this machine, as models are: compute nodes often have no internet.
+rule fetch_texts:
+    input:
+        dataset_files,
+    output:
+        texts="resources/texts/{phase}/{use}.jsonl",
+        record="resources/texts/{phase}/{use}.json",
+    log:
+        "logs/{phase}/fetch_{use}.log",
+    benchmark:
+        "benchmarks/{phase}/fetch_{use}.tsv"
+    wildcard_constraints:
+        use="texts|evaluation",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        run=stage("fetch_texts.py"),
+        options=dataset_options,
+    shell:
+        "{params.run} {params.options:q} --output {output.texts} --record {output.record}"
+        " --log {log} --label {wildcards.phase}/{wildcards.use}"
+
+
 rule calibrate:
     input:
         files=local_files("config.json", "tokenizer*", "vocab.*", "merges.txt"),

@@ -13,6 +13,7 @@ WORKFLOW = Path(str(workflow.current_basedir)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from critical_weights import config as configs, result_paths
+from critical_weights.dataset_texts import is_folder
 from critical_weights.errors import CriticalWeightsError
 from critical_weights.files import sha256_file
 from critical_weights.metrics import FAMILIES, METRICS_BY_PATH, family_metrics

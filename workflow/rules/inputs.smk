@@ -44,9 +44,30 @@ def bundled_model(*patterns):
 
 
 def text_files(wildcards):
-    """Return a phase's own text files: an edited one reruns that phase."""
+    """Return a phase's own text files, and the records of those made of data sets: an edited one reruns that phase."""
     files = (configs.text_file(config, wildcards.phase, use) for use in ("texts", "evaluation"))
-    return [str(file) for file in files if file]
+    return [*(str(file) for file in files if file), *text_origins(wildcards.phase).values()]
+
+
+def text_origins(phase):
+    """Return for each use of a phase that has a data set where that one's record is."""
+    settings = config["phases"][phase]
+    made = [key for key in ("texts", "evaluation") if not isinstance(settings[key], str)]
+    return {key: f"resources/texts/{phase}/{key}.json" for key in made}
+
+
+def dataset_options(wildcards):
+    """Return a data set of the config as options of the script."""
+    entry = config["phases"][wildcards.phase][wildcards.use]
+    return [f"--{key.replace('_', '-')}={value}" for key, value in entry.items()]
+
+
+def dataset_files(wildcards):
+    """Return the files of a data set on this machine, so that a changed one is noticed."""
+    dataset = config["phases"][wildcards.phase][wildcards.use]["dataset"]
+    if not is_folder(dataset):
+        return []
+    return sorted(str(file) for file in Path(dataset).expanduser().rglob("*") if file.is_file())
 
 
 def bundled_texts(wildcards):
@@ -61,6 +82,7 @@ def text_options(wildcards):
     phase = dict(config["phases"][wildcards.phase])
     for use in ("texts", "evaluation"):
         phase[use] = configs.text_file(config, wildcards.phase, use) or "default"
+    phase |= {f"{use}_origin": record for use, record in text_origins(wildcards.phase).items()}
     return [f"--{key.replace('_', '-')}={value}" for key, value in phase.items()]
 
 
@@ -82,6 +104,15 @@ def device(wildcards, threads):
 def placement(wildcards, threads):
     """Return what is in memory while scoring; like the device no reason for a rerun."""
     return config["scoring"]["placement"]
+
+
+# Those whose sums over texts can be joined.
+SHARED_FAMILIES = ("gradient",)
+
+
+def processes(family):
+    """Return a function for `params`: how many processes share a family's texts; like the device no reason for a rerun."""
+    return lambda wildcards, threads: config["scoring"]["processes"] if family in SHARED_FAMILIES else 1
 
 
 def score_options(family):
@@ -113,6 +144,11 @@ def configured(phase, model):
     return [e for e in EXPERIMENTS if (e.phase, e.model) == (phase, model)]
 
 
+def configured_rankings(wildcards):
+    """Return the rankings of the configured experiments of one phase and model, in the config's order."""
+    return [f"results/{e.path}/top_weights.csv" for e in configured(wildcards.phase, wildcards.model)]
+
+
 def configured_stores(wildcards):
     """Return the score stores of the configured experiments of one phase and model, each metric once."""
     phase, model = wildcards.phase, wildcards.model
@@ -125,17 +161,13 @@ def stage_benchmarks(wildcards):
     experiment = experiment_of(wildcards)
     of_model = f"benchmarks/{experiment.phase}/{experiment.model}"
     of_run = f"benchmarks/{experiment.path}"
-    figures = {
-        f"plot_{figure}": f"{of_run}/plots/{experiment.metric_full}_k{experiment.k}_{figure}.tsv"
-        for figure in RUN_FIGURES
-    }
     stages = {
         "describe_model": f"{of_model}/describe_model.tsv",
         "calibrate": f"{of_model}/calibrate.tsv",
         "score": f"{of_model}/score_{experiment.definition.family}.tsv",
         "rank": f"{of_run}/rank.tsv",
         "summarise": f"{of_run}/summarise.tsv",
-        **figures,
+        "plot": f"{of_run}/plots/{experiment.metric_full}_k{experiment.k}.tsv",
     }
     return [f"--benchmark={stage}={file}" for stage, file in stages.items()]
 
@@ -147,7 +179,11 @@ def report_sources(phase, model):
     files = [f"results/{phase}/{model}/{name}.json" for name in ("model", "calibration")]
     for experiment in configured(phase, model):
         files += [*result_paths.run_files(experiment), result_paths.manifest_file(experiment)]
-    return [*files, *result_paths.analysis_tables(phase, model), *result_paths.analysis_figures(phase, model)]
+    files += [*result_paths.analysis_tables(phase, model), *result_paths.analysis_figures(phase, model)]
+    if config["interventions"]["enabled"]:
+        files += result_paths.intervention_tables(phase, model)
+        files += result_paths.intervention_figures(phase, model)
+    return files
 
 
 def phases_and_models():
@@ -161,8 +197,8 @@ def small_results():
     for phase, model in phases_and_models():
         files += report_sources(phase, model)
         files += result_paths.report_files(phase, model)
-    return files
+    return [*files, *result_paths.across_tables()]
 
 
 def everything_configured():
-    return [*small_results(), *result_paths.ARCHIVE_FILES] if EXPERIMENTS else []
+    return [*small_results(), *result_paths.ARCHIVE_FILES, *all_comparisons()] if EXPERIMENTS else all_comparisons()

@@ -1,51 +1,107 @@
-"""Figures, each drawn from one small table: a PNG, an SVG and the drawn data. One job a figure."""
+"""Figures, each drawn from small tables: a PNG, an SVG and the drawn data.
+
+Figures of one source are drawn by one job: starting one takes longer than drawing.
+"""
+
+
+rule rank_density:
+    input:
+        configured_stores,
+    output:
+        "results/{phase}/{model}/analysis/rank_density.csv",
+    log:
+        "logs/{phase}/{model}/analysis/rank_density.log",
+    benchmark:
+        "benchmarks/{phase}/{model}/analysis/rank_density.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        run=stage("rank_density.py"),
+        code=code("rank_density.py"),
+    shell:
+        "{params.run} --stores {input} --output {output} --log {log} --label {wildcards.phase}/{wildcards.model}"
 
 
 rule plot_run:
     input:
         "results/{phase}/{model}/{metric}_{mode}_k{k}/sensitivity_stats.json",
     output:
-        multiext(
-            "results/{phase}/{model}/{metric}_{mode}_k{k}/plots/{metric_full}_k{k}_{run_figure}",
-            png=".png",
-            svg=".svg",
-            csv=".csv",
-        ),
+        [
+            f"results/{{phase}}/{{model}}/{{metric}}_{{mode}}_k{{k}}/plots/{{metric_full}}_k{{k}}_{figure}.{ending}"
+            for figure in RUN_FIGURES
+            for ending in result_paths.FORMATS
+        ],
     log:
-        "logs/{phase}/{model}/{metric}_{mode}_k{k}/plots/{metric_full}_k{k}_{run_figure}.log",
+        "logs/{phase}/{model}/{metric}_{mode}_k{k}/plots/{metric_full}_k{k}.log",
     benchmark:
-        "benchmarks/{phase}/{model}/{metric}_{mode}_k{k}/plots/{metric_full}_k{k}_{run_figure}.tsv"
+        "benchmarks/{phase}/{model}/{metric}_{mode}_k{k}/plots/{metric_full}_k{k}.tsv"
     conda:
         ENVIRONMENT
     params:
         run=stage("plot.py"),
+        figures=RUN_FIGURES,
+        pictures=lambda wildcards, output: pictures(output),
         code=code("plot.py"),
     shell:
-        "{params.run} --figure {wildcards.run_figure} --stats {input} --output {output.png}"
+        "{params.run} --figure {params.figures} --stats {input} --output {params.pictures}"
         " --title '{wildcards.model}, {wildcards.phase}'"
         " --log {log} --label {wildcards.phase}/{wildcards.model}/{wildcards.metric}_{wildcards.mode}_k{wildcards.k}"
 
 
-rule plot_analysis:
+rule plot_scores:
     input:
-        lambda wildcards: "results/{phase}/{model}/analysis/" f"{ANALYSIS_FIGURES[wildcards.analysis_figure].name}",
+        lambda wildcards: [
+            f"results/{e.path}/sensitivity_stats.json" for e in configured(wildcards.phase, wildcards.model)
+        ],
     output:
-        multiext(
-            "results/{phase}/{model}/analysis/plots/{analysis_figure}",
-            png=".png",
-            svg=".svg",
-            csv=".csv",
-        ),
+        [
+            f"results/{{phase}}/{{model}}/analysis/plots/{figure}.{ending}"
+            for figure in SCORE_FIGURES
+            for ending in result_paths.FORMATS
+        ],
     log:
-        "logs/{phase}/{model}/analysis/plots/{analysis_figure}.log",
+        "logs/{phase}/{model}/analysis/plots/scores.log",
     benchmark:
-        "benchmarks/{phase}/{model}/analysis/plots/{analysis_figure}.tsv"
+        "benchmarks/{phase}/{model}/analysis/plots/scores.tsv"
     conda:
         ENVIRONMENT
     params:
-        run=stage("plot_analysis.py"),
-        code=code("plot_analysis.py"),
+        run=stage("plot_scores.py"),
+        figures=SCORE_FIGURES,
+        pictures=lambda wildcards, output: pictures(output),
+        code=code("plot_scores.py"),
     shell:
-        "{params.run} --figure {wildcards.analysis_figure} --table {input} --output {output.png}"
-        " --title '{wildcards.model}, {wildcards.phase}'"
-        " --log {log} --label {wildcards.phase}/{wildcards.model}"
+        "{params.run} --figure {params.figures} --stats {input} --output {params.pictures}"
+        " --title '{wildcards.model}, {wildcards.phase}' --log {log} --label {wildcards.phase}/{wildcards.model}"
+
+
+for group, figures in FIGURE_GROUPS.items():
+
+    rule:
+        name:
+            f"plot_{group}"
+        input:
+            list(dict.fromkeys(f"results/{{phase}}/{{model}}/analysis/{ANALYSIS_FIGURES[f].name}" for f in figures)),
+        output:
+            [
+                f"results/{{phase}}/{{model}}/analysis/plots/{figure}.{ending}"
+                for figure in figures
+                for ending in result_paths.FORMATS
+            ],
+        log:
+            f"logs/{{phase}}/{{model}}/analysis/plots/{group}.log",
+        benchmark:
+            f"benchmarks/{{phase}}/{{model}}/analysis/plots/{group}.tsv"
+        conda:
+            ENVIRONMENT
+        params:
+            run=stage("plot_analysis.py"),
+            figures=figures,
+            tables=lambda wildcards, figures=figures: [
+                f"results/{wildcards.phase}/{wildcards.model}/analysis/{ANALYSIS_FIGURES[f].name}" for f in figures
+            ],
+            pictures=lambda wildcards, output: pictures(output),
+            code=code("plot_analysis.py"),
+        shell:
+            "{params.run} --figure {params.figures} --table {params.tables} --output {params.pictures}"
+            " --title '{wildcards.model}, {wildcards.phase}' --log {log} --label {wildcards.phase}/{wildcards.model}"

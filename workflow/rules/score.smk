@@ -20,17 +20,22 @@ for family in FAMILIES:
         # The bundled model is so small that one thread serves it best, and several jobs fit side by side.
         threads: lambda wildcards: 1 if is_small(wildcards.model) else 8
         resources:
-            gpu=lambda wildcards: 0 if is_small(wildcards.model) else 1,
+            gpu=asks_gpu,
+            mem_mb=asks_memory,
+            runtime=asks_minutes,
+            disk_mb=asks_disk,
         params:
             run=stage("score.py"),
             device=device,
             placement=placement,
+            processes=processes(family),
             family=family,
             options=score_options(family),
             version=SCORING_VERSION,
         shell:
             "HF_HUB_OFFLINE=1 {params.run} --family {params.family} --record {input.record}"
             " --facts {input.facts} {params.options} --device {params.device} --placement {params.placement}"
+            " --processes {params.processes}"
             " --output-dir results/{wildcards.phase}/{wildcards.model}/scores"
             " --timing benchmarks/{wildcards.phase}/{wildcards.model}/score_{params.family}.json"
             " --log {log} --label {wildcards.phase}/{wildcards.model}"

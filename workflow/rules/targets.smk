@@ -11,8 +11,11 @@ from critical_weights.targets import missing_texts, nothing_configured, target_f
 
 
 def typed_targets():
-    """Return the targets on the command line; None where something else runs Snakemake, or Snakemake starts a job."""
-    if Path(sys.argv[0]).name not in ("snakemake", "__main__.py"):
+    """Return the targets on the command line; None where they are of something else.
+
+    That is a workflow that uses this one as a module, a program that runs Snakemake, or a job that Snakemake starts.
+    """
+    if len(workflow.modifier_stack) > 1 or Path(sys.argv[0]).name not in ("snakemake", "__main__.py"):
         return None
     arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
     return None if arguments.target_jobs else list(arguments.targets)
@@ -30,7 +33,7 @@ def checked_targets(words):
     wanted = [file for files in asked.values() for file in files]
     if not words or "all" in words:
         wanted += small_results()
-        errors += [] if EXPERIMENTS else [nothing_configured("rule all")]
+        errors += [] if EXPERIMENTS or COMPARISONS else [nothing_configured("rule all")]
     errors += missing_texts(wanted, config)
     if errors:
         stop(*errors)

@@ -20,6 +20,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--max-samples", type=int, default=100, help="texts at most; beyond it the seed draws")
     p.add_argument("--max-length", type=int, default=512, help="tokens a text at most; longer ones are cut")
     p.add_argument("--seed", type=int, default=42)
+    p.add_argument("--texts-origin", help="record of the data set that --texts was made of")
+    p.add_argument("--evaluation-origin", help="likewise of --evaluation")
     p.add_argument("--calibration-out", required=True, help="calibration.json to write")
     p.add_argument("--tokens-out", required=True, help="tokens.json to write")
     return p
@@ -29,6 +31,7 @@ def main(a: argparse.Namespace) -> None:
     """Tokenise both sets and write their facts and ids."""
     import json
 
+    origins = {"calibration": a.texts_origin, "evaluation": a.evaluation_origin}
     calibration, tokens = calibrate(
         read_json(a.record),
         phase=a.phase,
@@ -37,6 +40,7 @@ def main(a: argparse.Namespace) -> None:
         max_samples=a.max_samples,
         max_length=a.max_length,
         seed=a.seed,
+        origins={use: read_json(file) for use, file in origins.items() if file},
     )
     # Ids are read by programs only: one line, or a text of 512 tokens takes 512 lines.
     write_text(a.tokens_out, json.dumps(tokens, ensure_ascii=False, separators=(",", ":")) + "\n")

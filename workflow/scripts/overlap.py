@@ -1,4 +1,4 @@
-"""Compare the first weights of all pairs of score stores of one phase and model."""
+"""Compare the first weights, rows, columns and neurons of all pairs of score stores of one phase and model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import argparse
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.overlap import overlap_table
-from critical_weights.ranked_lists import lists_of_stores
+from critical_weights.overlap_lines import overlap_of_stores
 from critical_weights.tables import OVERLAP, write_table
 
 
@@ -21,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Compare and write."""
-    write_table(overlap_table(*lists_of_stores(a.stores)), a.output, OVERLAP)
+    write_table(overlap_of_stores(a.stores), a.output, OVERLAP)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw one figure of an experiment from its sensitivity_stats.json, as PNG, SVG and the drawn data as CSV."""
+"""Draw figures of an experiment from its sensitivity_stats.json, as PNG, SVG and the drawn data as CSV."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ import sys
 from critical_weights.cli import run_stage
 from critical_weights.log import logger
 from critical_weights.plots import DPI, RUN_FIGURES, plot_run
+from critical_weights.plots.requests import pairs
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     command = argparse.ArgumentParser(description=__doc__)
-    command.add_argument("--figure", required=True, metavar="NAME", help=", ".join(RUN_FIGURES))
+    command.add_argument("--figure", required=True, nargs="+", metavar="NAME", help=", ".join(RUN_FIGURES))
     command.add_argument("--stats", required=True, metavar="FILE", help="the experiment's sensitivity_stats.json")
-    command.add_argument("--output", required=True, metavar="FILE.png", help="SVG and CSV are written beside it")
-    command.add_argument("--title", help="what the figure is of, such as model and phase")
+    command.add_argument("--output", required=True, nargs="+", metavar="FILE.png",
+                         help="one a figure; SVG and CSV are written beside it")  # fmt: skip
+    command.add_argument("--title", help="what the figures are of, such as model and phase")
     command.add_argument("--dpi", type=int, default=DPI, help="dots an inch of the PNG (default %(default)s)")
     return command
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Draw the figure."""
-    files = plot_run(arguments.figure, arguments.stats, arguments.output, arguments.title, arguments.dpi)
-    logger("plot").info("wrote %s", ", ".join(str(file) for file in files))
+    """Draw the figures."""
+    for figure, output in pairs(arguments.figure, arguments.output, "--output"):
+        files = plot_run(figure, arguments.stats, output, arguments.title, arguments.dpi)
+        logger("plot").info("wrote %s", ", ".join(str(file) for file in files))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,15 @@ import argparse
 import resource
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError
 from critical_weights.files import read_json, write_json
+from critical_weights.log import logger
 from critical_weights.metrics import FAMILIES
+from critical_weights.tokens_file import read_tokens
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16 or float64")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
     p.add_argument("--placement", default="auto", help="auto, resident, blocks or streamed: what is in memory")
+    p.add_argument("--processes", type=int, default=1, help="that share the texts, each with a GPU or some threads")
     p.add_argument("--candidates", type=int, default=10_000, help="best weights of each tensor kept exactly")
     p.add_argument("--dense", default="auto", help="auto, true, false or metrics by comma: keep every score")
     p.add_argument("--probes", type=int, default=10, help="Hutchinson probes, at least 2")
@@ -34,37 +39,85 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(a: argparse.Namespace) -> None:
-    """Load the model, run the pass, write the stores.
+    """Load the model, run the pass, write the stores; with several processes, start them to do so.
 
     Raises:
-        ConfigError: a family that reads texts got none.
+        ConfigError: a family that reads texts got none, or several processes cannot share its work.
+        SystemExit: the run ended after a block because it was asked to, or one of several processes said what is wrong.
 
     """
-    static = a.family == "static"
-    if not static and not (a.calibration and a.tokens):
+    if a.family != "static" and not (a.calibration and a.tokens):
         raise ConfigError(f"the {a.family} family reads texts", fix="Give --calibration and --tokens")
-    facts = read_json(a.facts)
-    calibration = None if static else read_json(a.calibration)
-    texts = [] if static else read_json(a.tokens)["calibration"]
+    if a.processes < 1:
+        raise ConfigError("--processes is too small", got=a.processes, expected="at least 1")
 
+    from critical_weights.scoring.engine import check_processes
+    from critical_weights.scoring.kept_parts import Stopped
+    from critical_weights.scoring.launch import is_heard, run_processes, stand_together
+    from critical_weights.scoring.processes import ProcessLost, is_one_of_several, shares
+    from critical_weights.scoring.stopping import EXIT_TERMINATED
+
+    check_processes(a.family, a.processes)
+    if is_one_of_several():
+        a.log = stand_together(a.log)
+    elif a.processes > 1:
+        shares(read_json(a.tokens)["calibration"], a.processes)  # refused before anything is started
+        given = [
+            f"--{key.replace('_', '-')}={value}" for key, value in vars(a).items() if key != "log" and value is not None
+        ]
+        if status := run_processes(a.processes, Path(__file__), given, a.log):
+            raise SystemExit(status)
+        return
+    try:
+        score(a)
+    except Stopped as stopped:
+        logger("score").warning("%s", stopped)
+        raise SystemExit(EXIT_TERMINATED) from stopped
+    except ProcessLost as lost:
+        if is_heard():
+            raise SystemExit(1) from lost
+        raise
+
+
+def score(a: argparse.Namespace) -> None:
+    """Do this process's part of the work: all of it, where it is alone."""
     import torch
 
     from critical_weights.model_load import choose_device, choose_dtype
+    from critical_weights.scoring.determinism import be_deterministic
     from critical_weights.scoring.family import ScoringSettings, score_family
-    from critical_weights.scoring.memory_plan import plan_memory
+    from critical_weights.scoring.memory_plan import free_memory, plan_memory
     from critical_weights.scoring.place import place_model
+    from critical_weights.scoring.processes import shares, together
 
+    facts = read_json(a.facts)
+    static = a.family == "static"
+    calibration = None if static else read_json(a.calibration)
+    texts = [] if static else read_tokens(a.tokens, calibration)["calibration"]
     start = time.monotonic()
-    device, dtype = choose_device(a.device), choose_dtype(a.dtype, facts)
-    plan = plan_memory(a.family, facts, [len(ids) for ids in texts], dtype, device, placement=a.placement)
-    model, placed = place_model(read_json(a.record), plan, dtype, device)
-    loaded = time.monotonic() - start
-    settings = ScoringSettings(candidates=a.candidates, dense=a.dense, probes=a.probes, seed=a.seed)
-    figures = score_family(a.family, model, facts, calibration, texts, settings, a.output_dir, placed)
-    if a.timing:
+    dtype = choose_dtype(a.dtype, facts)
+    device = choose_device(a.device)
+    be_deterministic(device)
+    with together(device) as (processes, device):
+        plan = None
+        if processes.leads:  # the free memory that it sees is for all of them
+            longest = max(([len(ids) for ids in own] for own in shares(texts, processes.count)), key=sum)
+            free = free_memory(device) // (processes.count if device.type == "cpu" else 1)
+            plan = plan_memory(a.family, facts, longest, dtype, device, placement=a.placement, available=free,
+                               probes=a.probes)  # fmt: skip
+        plan = processes.agree(plan)
+        model, placed = place_model(read_json(a.record), plan, dtype, device)
+        placed = replace(placed, processes=processes)
+        loaded = time.monotonic() - start
+        settings = ScoringSettings(candidates=a.candidates, dense=a.dense, probes=a.probes, seed=a.seed)
+        figures = score_family(
+            a.family, model, facts, calibration, texts, settings, a.output_dir, placed, stoppable=True
+        )
+    if a.timing and processes.leads:
         figures["stages"] = {"load": loaded, **figures["stages"]}
         figures["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
         figures["placement"] = plan.placement
+        figures["processes"] = processes.count
         figures["planned_memory_bytes"] = plan.total
         figures["threads"] = torch.get_num_threads()
         figures["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -12,6 +12,7 @@ from typing import Any
 from .errors import ArchiveError
 from .files import read_json
 from .names import Experiment
+from .result_paths import EXPORTS
 from .run_manifest import NAME as RUN_MANIFEST
 from .run_manifest import describe
 
@@ -49,6 +50,7 @@ KINDS = tuple(
         (r"PM/analysis/.+", "analyse", "analysis over the metrics"),
         (r"PM/interventions/.+", "validate", "losses after changing the selected weights"),
         (r"PM/report/[^/]+", "report", "the report, its pages and its figures as JSON"),
+        (r"report/[^/]+\.csv", "across", "a table over models, phases, checkpoints or text sets"),
         (r"report/[^/]+", "report", "the report over models and phases"),
         (r"MANIFEST\.md", "archive", "this list, for people"),
     )
@@ -64,7 +66,7 @@ def kind_of(path: str) -> Kind:
 def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
     """Return the files of the archive, sorted by their path below ``root``.
 
-    Score stores, token ids and hidden files (still being written) are left out.
+    Score stores, token ids, exports and hidden files (still being written) are left out.
 
     Raises:
         ArchiveError: no experiment is configured, one is not complete or does not match its manifest, or a link lies
@@ -87,7 +89,8 @@ def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
             files.append(place / name)
     for folder in folders:
         files += [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    kept = {path.relative_to(root).as_posix(): path for path in files if not _hidden(path.relative_to(root))}
+    files = [path for path in files if path.name not in EXPORTS.values() and not _hidden(path.relative_to(root))]
+    kept = {path.relative_to(root).as_posix(): path for path in files}
     for name, path in kept.items():
         if path.is_symlink() or not path.is_file():
             raise ArchiveError(f"{name} is a link or no ordinary file", fix="Put the file itself in its place")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from .dataset_texts import label
 from .errors import ConfigError, TextError
 from .files import sha256_file, sha256_json
 from .log import logger
 from .model_source import RESOURCES
+from .shared_runs import count_overlap
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,8 +71,8 @@ def _json_text(line: str, path: Path, number: int) -> str:
         return ""
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise TextError(f"line {number} of {path} is not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise TextError(f"line {number} of {path} is not JSON ({getattr(error, 'msg', error)})") from error
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
         raise TextError(f"line {number} of {path} has no text", expected='an object such as {"text": "..."}')
     try:
@@ -146,8 +149,19 @@ def calibrate(
     max_samples: int,
     max_length: int,
     seed: int,
+    origins: Mapping[str, dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Make the contents of ``calibration.json`` and ``tokens.json`` of one (phase, model).
+
+    Args:
+        record: what :func:`critical_weights.model_source.fetch_model` returned.
+        phase: its name.
+        texts: calibration texts, ``default`` or a file.
+        evaluation: evaluation texts, likewise.
+        max_samples: texts of each at most.
+        max_length: tokens of a text at most.
+        seed: of the draw.
+        origins: for ``calibration`` and ``evaluation``, where their file was made of a data set: its record.
 
     Raises:
         ConfigError: ``max_samples`` or ``max_length`` leaves nothing.
@@ -163,11 +177,14 @@ def calibrate(
         use: tokenize(source, use, tokenizer, **limits)
         for use, source in (("calibration", texts), ("evaluation", evaluation))
     }
+    for use, origin in (origins or {}).items():
+        both[use].facts.update(source=label(origin), dataset=origin)
     shared = {t.strip() for t in both["calibration"].texts} & {t.strip() for t in both["evaluation"].texts}
     if shared:
         raise TextError(
             f"{len(shared)} evaluation texts are calibration texts too, first '{min(shared)[:60]}'",
-            fix="Damage must be measured on texts that the scores have not seen: remove them from one file",
+            fix="Damage must be measured on texts that the scores have not seen: remove them from one file, or, where "
+            "they are headings of a data set, leave short rows out (min_characters)",
         )
     for use, tokens in both.items():
         largest = max(max(ids) for ids in tokens.ids)
@@ -184,6 +201,8 @@ def calibrate(
         **limits,
         "tokenizer_sha256": tokenizer_sha256,
         "sha256": sha256_json(both["calibration"].ids),
+        "evaluation_sha256": sha256_json(both["evaluation"].ids),
+        "overlap": count_overlap(both["calibration"].ids, both["evaluation"].ids),
     }
     size = min(len(tokenizer), vocab_size)
     vocabulary = [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(size)))]
@@ -199,15 +218,15 @@ def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, in
     from transformers import AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    from .model_facts import read_config
+    from .model_facts import UNUSABLE, read_config
 
     transformers_logging.set_verbosity_error()
     folder = Path(record["path"])
     config = read_config(folder).get_text_config()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+    except UNUSABLE as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
             first = f"there is none in {folder}"  # transformers' own words do not say so
         raise TextError(

@@ -33,7 +33,7 @@ def chance_of_sharing(shared: ArrayLike, population: ArrayLike, a: ArrayLike, b:
     start = np.where(above, s, s - 1)
     possible = start >= np.maximum(0, a + b - n)
     first = np.zeros(s.shape)
-    first[possible] = np.exp(_log_probability(*(v[possible] for v in (start, n, a, b))))
+    first[possible] = np.exp(log_probability(*(v[possible] for v in (start, n, a, b))))
     tail = np.empty(s.shape)
     tail[above] = _sum(first[above], *(v[above] for v in (start, n, a, b)), step=1)
     tail[~above] = 1 - _sum(first[~above], *(v[~above] for v in (start, n, a, b)), step=-1)
@@ -58,7 +58,7 @@ def _sum(first: Floats, x: Floats, n: Floats, a: Floats, b: Floats, step: int) -
     return total
 
 
-def _log_probability(x: Floats, n: Floats, a: Floats, b: Floats) -> Floats:
+def log_probability(x: Floats, n: Floats, a: Floats, b: Floats) -> Floats:
     """Return the log of the probability that exactly ``x`` are shared.
 
     It is written as three binomial probabilities with p = b / n, each as the distance of its numbers from their

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .errors import CriticalWeightsError
 from .log import logger, start_logging, stop_logging
@@ -18,6 +21,7 @@ EXIT_MISTAKE = 1
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 _SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+_AGAIN_SECONDS = 0.05
 
 
 def run_stage(
@@ -50,7 +54,9 @@ def run_stage(
     try:
         with _terminated_like_interrupted():
             main(arguments)
-    except (Exception, KeyboardInterrupt) as error:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # also what the tokenizers' Rust panics with, which is no Exception
         status, line = _explain(error, arguments.log)
         logger("cli").error("%s", line)
         return status
@@ -76,28 +82,43 @@ def _explain(error: BaseException, log_file: str | None) -> tuple[int, str]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # By name and words, because torch is not imported here.
-    torch_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or torch_cpu
+    # By name and words, because torch is not imported here; a library that is loaded late may find no room either.
+    words = ("can't allocate memory", "failed to map segment", "Cannot allocate memory", "can't start new thread",
+             "ThreadPoolBuildError", "without setting an exception", "without exception set")  # fmt: skip
+    told = any(word in str(error) for word in words)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or told
 
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Turn SIGTERM, which schedulers send, into KeyboardInterrupt, so that half-written files are removed."""
+    """Turn SIGTERM, which schedulers send, into KeyboardInterrupt, so that half-written files are removed.
+
+    One that comes while Python can raise nothing (in a finalizer) would be shown as a traceback and be lost: it is
+    sent once more.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    def lost(unraisable: Any) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        else:
+            hook(unraisable)
+
     before = signal.signal(signal.SIGTERM, interrupt)
+    hook, sys.unraisablehook = sys.unraisablehook, lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
 
 
 def _keep_traceback(log_file: str | None) -> str:
-    if not log_file:
+    try:
+        with Path(log_file or "").open("a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+    except OSError:
         return "the output of the same command with --log FILE, which keeps the traceback"
-    with Path(log_file).open("a", encoding="utf-8") as file:
-        traceback.print_exc(file=file)
     return f"the log {log_file}"

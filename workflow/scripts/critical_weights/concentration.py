@@ -14,12 +14,16 @@ from .analysed import OUTSIDE, place
 from .errors import StoreError
 from .log import choice, logger
 from .quantiles import EXACT_LIMIT
+from .ranked_lists import first_of_tensor, list_of_candidates
 from .score_curve import ScoreCurve
 from .score_store import ScoreStore, open_store
 from .tables import CONCENTRATION
+from .tail_index import hill_estimates
 
 log = logger(__name__)
 
+MAGNITUDE = "magnitude"
+TOP_PART = 0.01
 TOP_FRACTIONS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 _SHARE = "fraction of the total score"
 _MISMATCH = 1e-6
@@ -34,13 +38,19 @@ def concentration_table(paths: Sequence[str | Path]) -> pd.DataFrame:
     - ``gini``: 0 where all scores are equal, near 1 where few weights hold everything.
     - ``top_share`` at f: the share of the total score that the ceil(f n) largest of n scores hold (at least one).
     - ``lorenz`` at f: the same at some 60 fractions from 0 to 1, with f the exact fraction of the weights.
+    - ``median``: the smallest score with at least half of all scores at or below it.
+    - ``top_mean_over_median`` at f: the mean of the ceil(f n) largest scores over the median; none where that is 0.
     - ``effective_number``: (sum s)^2 / sum s^2, the number of equal scores that would be spread as widely.
     - ``max_over_mean``: the largest score over the mean of all.
+    - ``tail_index`` at k: Hill's estimate alpha from the k largest scores, with ``low`` and ``high`` one standard error
+      alpha / sqrt(k) away; ``tail_index_range``: over all these k the median estimate, the least and the largest. It is
+      from the candidates, as deep as they hold the largest of all scores.
     - ``score_share`` and ``weight_share``: what each component and each layer holds of the score and of the weights.
 
-    Where not every score is kept, the first three stand between guaranteed bounds (``low``, ``high``) from the
-    candidates, the histogram and the sum; the others are exact always. The magnitude's rows are what the others are
-    to be held against: they tell how concentrated the weights themselves are.
+    Where not every score is kept, the first five stand between guaranteed bounds (``low``, ``high``) from the
+    candidates, the histogram and the sum; the others are exact always. ``magnitude`` is the same figure of the
+    weights' own size, over the same weights: what a figure is to be held against. It is empty where there is no
+    magnitude store among ``paths``.
 
     Args:
         paths: score stores.
@@ -53,7 +63,12 @@ def concentration_table(paths: Sequence[str | Path]) -> pd.DataFrame:
     for path in paths:
         with open_store(path) as store:
             parts.append(concentration_of(store))
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    # By the numbers of weights too: the figure of other weights, where a metric has no scores of a tensor, is none.
+    keys = ["scope", "name", "quantity", "at", "weights"]
+    null = table.loc[table["metric"] == MAGNITUDE, [*keys, "value"]].rename(columns={"value": "magnitude"})
+    table = table.drop(columns="magnitude").merge(null, "left", keys, validate="many_to_one")
+    return table.astype({column.name: column.dtype for column in CONCENTRATION.columns})
 
 
 def concentration_of(store: ScoreStore) -> pd.DataFrame:
@@ -66,7 +81,7 @@ def concentration_of(store: ScoreStore) -> pd.DataFrame:
 
     def add(scope: str, name: str, weights: int, quantity: str, unit: str, figure: Figure, at: float | None = None):
         value, low, high = figure if isinstance(figure, tuple) else (figure, figure, figure)
-        row = (metric, scope, name, quantity, at, value, low, high, weights, unit)
+        row = (metric, scope, name, quantity, at, value, low, high, weights, unit, None)
         rows.append(dict(zip(columns, row, strict=True)))
 
     if total > 0:
@@ -76,8 +91,16 @@ def concentration_of(store: ScoreStore) -> pd.DataFrame:
             shares = np.transpose(curve.top_share(np.array([m for m, _ in points], float)))
             for (_, at), figure in zip(points, shares, strict=True):
                 add("all", "all", n, quantity, _SHARE, (figure[0], figure[1], figure[2]), at)
+        median = curve.at_rank(n - (n + 1) // 2 + 1)
+        add("all", "all", n, "median", store.attributes["units"], median)
+        if median[0] > 0:
+            add("all", "all", n, "top_mean_over_median", "times the median", _ratio(curve, n, median), TOP_PART)
+        else:
+            log.info("the median score of %s is 0: nothing is told as a multiple of it", metric)
         add("all", "all", n, "effective_number", "weights", total**2 / sum(own["sum_sq"] for own in moments))
         add("all", "all", n, "max_over_mean", "times the mean", max(own["max"] for own in moments) * n / total)
+        for quantity, at, figure in _tail(store, n):
+            add("all", "all", n, quantity, "exponent", figure, at)
     else:
         log.info("all %d scores of %s are 0: only the shares of the weights are given", n, metric)
     for scope, groups in _groups(moments).items():
@@ -87,6 +110,30 @@ def concentration_of(store: ScoreStore) -> pd.DataFrame:
                 add(scope, name, weights, "score_share", _SHARE, score / total)
             add(scope, name, weights, "weight_share", "fraction of the weights", weights / n)
     return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def _ratio(curve: ScoreCurve, n: int, median: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Return the mean of the largest scores over the median, with the bounds that theirs allow.
+
+    Zeros are counted apart, so that a median above 0 has a lower bound above 0.
+    """
+    value, low, high = curve.mean_of_top(_weights(TOP_PART, n))
+    return value / median[0], low / median[2], high / median[1]
+
+
+def _tail(store: ScoreStore, n: int) -> list[tuple[str, float | None, tuple[float, float, float]]]:
+    """Return (quantity, at, figure) of the tail index."""
+    ranked = list_of_candidates(store.names, (first_of_tensor(store, name) for name in store.names))
+    estimates = hill_estimates(ranked.score[: int(ranked.known_to.min())], n)
+    if not estimates:
+        log.info("%s has too few known scores above 0 for a tail index", store.attributes["metric"])
+        return []
+    rows: list[tuple[str, float | None, tuple[float, float, float]]] = [
+        ("tail_index", float(k), (alpha, alpha - alpha / np.sqrt(k), alpha + alpha / np.sqrt(k)))
+        for k, alpha in estimates
+    ]
+    alphas = [alpha for _, alpha in estimates]
+    return [*rows, ("tail_index_range", None, (float(np.median(alphas)), min(alphas), max(alphas)))]
 
 
 def _groups(moments: list[dict[str, Any]]) -> dict[str, dict[str, list[dict[str, Any]]]]:

@@ -11,6 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
+from .dataset_texts import dataset_name
 from .errors import ConfigError, near_names, unknown
 from .metrics import METRICS_BY_PATH, family_metrics
 from .model_source import bundled_checkpoints
@@ -32,7 +33,7 @@ def read_config(path: str | Path) -> Config:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"config file {path} cannot be read ({error})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13, a thousand brackets
         raise ConfigError(f"config file {path} is not YAML ({error})") from error
     if not isinstance(config, dict):
         raise ConfigError(f"config file {path} has no keys at its top level", got=_show(config))
@@ -43,13 +44,14 @@ def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Config:
     """Lay a study's own settings over the defaults, key by key.
 
     Lists replace lists. A model that names its own ``source`` replaces the default of that name whole, since a
-    repository makes no sense beside a folder.
+    repository makes no sense beside a folder; so does a data set.
     """
     merged = dict(defaults)
     for key, value in own.items():
         default = defaults.get(key)
         both = isinstance(value, Mapping) and isinstance(default, Mapping)
-        merged[key] = merge(default, value) if both and "source" not in value else value
+        whole = both and ("source" in value or "dataset" in value)
+        merged[key] = merge(default, value) if both and not whole else value
     return merged
 
 
@@ -60,10 +62,14 @@ def config_schema() -> dict[str, Any]:
 
 
 def complete(config: Mapping[str, Any]) -> Config:
-    """Fill in what a valid config leaves out of its phases and scoring settings."""
+    """Fill in what a valid config leaves out of its phases and its settings."""
     definitions = config_schema()["$defs"]
     phases = {name: _defaults(definitions["phase"]) | phase for name, phase in config["phases"].items()}
-    return {**config, "phases": phases, "scoring": _defaults(definitions["scoring"]) | config["scoring"]}
+    sections = {
+        key: _defaults(definitions[key]) | config.get(key, {})
+        for key in ("scoring", "stability", "superweights", "interventions")
+    }
+    return {**config, "phases": phases, **sections}
 
 
 def _defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +153,7 @@ def _unknown_key(key: object, place: str, known: list[str]) -> ConfigError:
 
 _TYPES = {
     "integer": "a whole number",
+    "number": "a number",
     "string": "a text",
     "boolean": "true or false",
     "array": "a list",
@@ -169,8 +176,13 @@ def experiments(config: Mapping[str, Any]) -> list[Experiment]:
 
 
 def text_file(config: Mapping[str, Any], phase: str, use: str) -> Path | None:
-    """Return the file of a phase's ``texts`` or ``evaluation``; None for the default ones."""
+    """Return the file of a phase's ``texts`` or ``evaluation``; None for the default ones.
+
+    That of a data set is made by the workflow.
+    """
     source = config["phases"][phase][use]
+    if isinstance(source, Mapping):
+        return Path("resources/texts") / phase / f"{use}.jsonl"
     return None if source == "default" else Path(source).expanduser()
 
 
@@ -178,10 +190,10 @@ def resolve(config: Mapping[str, Any], phase: str, model: str, family: str) -> d
     """Return what decides the results of one (phase, model) and family: sections ``phase``, ``model``, ``scoring``.
 
     The dtype is ``scoring.dtype`` if that is not ``auto``, else the model's, else ``auto``: the checkpoint's. The
-    device and placement have no say and are left out, as is what only another family uses.
+    device, placement and number of processes have no say and are left out, as is what only another family uses.
     """
     entry, scoring = dict(config["models"][model]), dict(config["scoring"])
-    del scoring["device"], scoring["placement"]
+    del scoring["device"], scoring["placement"], scoring["processes"]
     if scoring["dtype"] == "auto":
         scoring["dtype"] = entry.get("dtype", "auto")
     if isinstance(scoring["dense"], list):
@@ -196,7 +208,11 @@ def experiment_settings(config: Mapping[str, Any], experiment: Experiment) -> di
     settings = resolve(config, experiment.phase, experiment.model, experiment.definition.family)
     settings["model"].pop("path", None)
     for use in ("texts", "evaluation"):
-        settings["phase"][use] = Path(settings["phase"][use]).name
+        source = settings["phase"][use]
+        if isinstance(source, Mapping):
+            settings["phase"][use] = {**source, "dataset": dataset_name(source["dataset"])}
+        else:
+            settings["phase"][use] = Path(source).name
     return {
         "experiment": experiment.path,
         "metric": experiment.metric_full,

@@ -35,6 +35,14 @@ class CriticalWeightsError(Exception):
         super().__init__(" ".join(line.split()))
 
 
+class FieldError(CriticalWeightsError, KeyError):
+    """A file that a stage wrote lacks a key."""
+
+    def __str__(self) -> str:
+        """Return the message, which a KeyError would put into quotes."""
+        return str(self.args[0])
+
+
 class ConfigError(CriticalWeightsError):
     """The config, a command-line value or a target path is wrong."""
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import CriticalWeightsError
+from .errors import CriticalWeightsError, FieldError
+
+_REMADE = "Delete the file; the next run makes it again"
 
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and move it into place when the block ends well.
 
-    After an exception the temporary file is removed and ``path`` is as it was.
+    After an exception the temporary file is removed and ``path`` is as it was. What a run that was killed had begun
+    under this name is removed first: a file has one writer at a time.
 
     Raises:
         CriticalWeightsError: the folder cannot be written.
@@ -27,6 +31,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for begun in path.parent.glob(f".{glob.escape(path.name)}.????????.part"):
+            begun.unlink(missing_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:
         raise CriticalWeightsError(
@@ -60,21 +66,33 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+class Fields(dict[str, Any]):
+    """An object of a JSON file, which tells the file where a key is asked for that it lacks."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]], path: str | Path) -> None:
+        super().__init__(pairs)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise FieldError(f"{self._path} is damaged or of another version: it lacks '{key}'", fix=_REMADE)
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
+
+    Returns:
+        Its value; a key that an object in it lacks is told as damage of the file (:class:`FieldError`).
 
     Raises:
         CriticalWeightsError: the file is missing or is not JSON.
 
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: Fields(pairs, path))
     except OSError as error:
         raise CriticalWeightsError(f"cannot read {path}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CriticalWeightsError(
-            f"{path} is not valid JSON ({error})", fix="Delete the file; the next run makes it again"
-        ) from error
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of too many digits, nested too deep
+        raise CriticalWeightsError(f"{path} is not valid JSON ({error})", fix=_REMADE) from error
 
 
 def sha256_file(path: str | Path) -> str:

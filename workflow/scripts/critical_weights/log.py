@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -41,10 +42,22 @@ def start_logging(stage: str, log_file: str | None = None) -> None:
         except OSError as error:
             raise CriticalWeightsError(f"cannot write the log {log_file}: {error.strerror}") from error
         # Appending, because a traceback is written to the same file past this handler.
-        handlers.append(logging.FileHandler(log_file, mode="a", encoding="utf-8"))
+        handlers.append(_LogFile(log_file, mode="a", encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"[{stage}] %(message)s"))
         root.addHandler(handler)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that is no reason to fail nor to print a traceback: on a full disk, lines are on the screen only."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing: the line was printed too."""
+
+    def close(self) -> None:
+        """Close the file; what it could not take is lost."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def stop_logging() -> None:

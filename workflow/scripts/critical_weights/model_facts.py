@@ -17,9 +17,16 @@ from .errors import ModelError
 from .files import sha256_file, sha256_json
 from .log import logger
 from .model_source import check_folder
+from .safetensors_read import stored_tensors
 
 STORED_IN_OUT = ("Llama4TextExperts",)
 """Classes of fused experts that store (expert, in, out) and do not say so by transformers' ``is_transposed``."""
+
+
+UNUSABLE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ZeroDivisionError, StrictDataclassError,
+)  # fmt: skip
+"""What transformers raises for a config or a tokenizer with wrong values, depending on where it first meets one."""
 
 
 def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[str, Any]:
@@ -33,11 +40,13 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
         include_1d: whether tensors of one dimension belong to the analysed set.
 
     Raises:
-        ModelError: the config cannot be read, needs remote code, or is quantised.
+        ModelError: the config cannot be read, needs remote code, or is quantised, or a file of weights is damaged.
 
     """
     folder = Path(record["path"])
     files = check_folder(folder)
+    for file in files:
+        stored_tensors(file)  # a file that is cut short is told here, before the hours of scoring
     config = read_config(folder)
     model = build_empty(config, folder.name)
     tensors = describe_tensors(model, include_1d=include_1d)
@@ -80,7 +89,7 @@ def read_config(folder: Path) -> PreTrainedConfig:
     """
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
+    except UNUSABLE as error:
         raise ModelError(f"the config of {folder.name} cannot be used: {_first_lines(error)}") from error
     if getattr(config, "quantization_config", None):
         raise ModelError(
@@ -103,7 +112,7 @@ def build_empty(config: PreTrainedConfig, name: str) -> PreTrainedModel:
     try:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config)
-    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except UNUSABLE as error:
         raise ModelError(f"{name} is no causal language model that can be built: {_first_lines(error)}") from error
 
 

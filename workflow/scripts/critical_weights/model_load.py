@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from .errors import ModelError, unknown
 from .log import choice, logger
+from .model_facts import UNUSABLE
 
 DTYPES = {
     "float64": torch.float64,
@@ -88,8 +89,8 @@ def load_model(record: dict[str, Any], dtype: torch.dtype, device: torch.device)
             f"a safetensors file of model '{record['model']}' is cut short or damaged ({error})",
             fix="Fetch or copy it again",
         ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
+    except UNUSABLE as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(f"model '{record['model']}' cannot be loaded: {first}") from error
     for what in ("missing_keys", "mismatched_keys"):
         if wrong := sorted(key if isinstance(key, str) else key[0] for key in info.get(what) or ()):

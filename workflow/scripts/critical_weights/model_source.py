@@ -7,11 +7,10 @@ from typing import Any
 
 from .errors import ModelError, unknown
 from .files import read_json
-from .log import logger
+from .model_config import check_config
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 BUNDLED = RESOURCES / "bundled_model"
-HUB_FILES = ("model*.safetensors", "*.json", "tokenizer.model", "vocab.txt", "merges.txt")
 SOURCES = ("bundled", "local", "hub")
 
 
@@ -23,6 +22,8 @@ def fetch_model(
     revision: str | None = None,
     path: str | None = None,
     checkpoint: str | None = None,
+    convert: bool = False,
+    lock: Path | None = None,
 ) -> dict[str, Any]:
     """Make a model's files available locally and say where they are.
 
@@ -33,6 +34,9 @@ def fetch_model(
         revision: branch, tag or commit of the hub repository; resolved to a commit.
         path: folder, for ``local``; relative to the working directory.
         checkpoint: ``final`` or the name of an earlier checkpoint, for ``bundled``.
+        convert: whether a ``hub`` repository of pickles may be read and written as safetensors.
+        lock: file that keeps which commit a ``hub`` revision was; safetensors made of pickles go into the folder
+            beside it that has the model's name.
 
     Returns:
         The record kept in ``resources/models/{model}.json``; its ``path`` never leaves this machine.
@@ -51,11 +55,16 @@ def fetch_model(
     elif source == "hub":
         if not repo:
             raise ModelError(f"model '{model}' has source hub but no repo")
-        folder = _download(repo, revision)
-        commit = folder.name
+        from .download import download_model  # its client takes a third of a second to import
+
+        lock = lock or Path("resources/models") / f"{model}.lock.json"
+        converted = lock.parent / model
+        snapshot = download_model(repo, revision or "main", lock_file=lock, converted=converted, convert=convert)
+        folder, commit = snapshot.folder, snapshot.commit
     else:
         raise unknown("model source", source, SOURCES, ModelError)
     check_folder(folder)
+    check_config(folder, f"model '{model}'")
     return {
         "model": model,
         "source": source,
@@ -85,7 +94,7 @@ def check_folder(folder: Path) -> list[Path]:
         pickles = [p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
         found = f", only {', '.join(sorted(pickles)[:3])} (pickles are never read)" if pickles else ""
         raise ModelError(f"model folder {folder} has no model.safetensors{found}", fix="Save the model as safetensors")
-    files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    files = [folder / name for name in sorted(set(_file_names(index)))]
     if missing := [file.name for file in files if not file.is_file()]:
         raise ModelError(
             f"model folder {folder} lacks {len(missing)} of {len(files)} files, first {missing[0]}",
@@ -105,21 +114,17 @@ def _bundled_folder(checkpoint: str) -> Path:
     return BUNDLED if checkpoint == "final" else BUNDLED / "checkpoints" / checkpoint
 
 
-def _download(repo: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+def _file_names(index: Path) -> list[str]:
+    """Return the files that an index of shards names: plain names, which do not lead out of the folder.
 
-    logger(__name__).info("fetching %s at %s into the hub's own cache", repo, revision or "main")
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(HUB_FILES)))
-    except LocalEntryNotFoundError as error:
-        raise ModelError(
-            f"{repo} is not in the local hub cache and the hub cannot be reached",
-            fix="Check the network, or use a local folder (source: local)",
-        ) from error
-    except (HfHubHTTPError, HFValidationError) as error:
-        first = str(error).strip().splitlines()[-1]
-        raise ModelError(
-            f"the hub refused {repo} at {revision or 'main'}: {first}",
-            fix="Check the name and revision, and log in with 'hf auth login' if it is gated",
-        ) from error
+    Raises:
+        ModelError: it names something else.
+
+    """
+    content = read_json(index)
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else [None]
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise ModelError(f"the index {index} names {name!r}, which is no file of its folder")
+    return names

@@ -25,6 +25,8 @@ class RankedList:
         known_to: by tensor, how many first places of the list are sure to miss none of its weights. A list cut tensor
             by tensor knows a tensor up to that tensor's last place; one that holds a whole tensor knows it throughout
             (``len(list)``); one cut at its own end knows every tensor up to there.
+        known_within: by tensor, how many of the tensor's own first weights the list is sure to hold in order; None:
+            all that it names, as wherever a list of weights is cut.
 
     """
 
@@ -33,6 +35,7 @@ class RankedList:
     index: NDArray[np.int64]
     score: NDArray[np.float32]
     known_to: NDArray[np.int64]
+    known_within: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -83,10 +86,11 @@ def lists_of_stores(paths: Sequence[str | Path]) -> tuple[dict[str, RankedList],
                 raise StoreError(f"score store {path} is of another model than {paths[0]}", got=own, expected=model)
             model = own
             population |= {name: store.tensor_attributes(name)["numel"] for name in store.names}
-            lists[metric] = list_of_candidates(store.names, (_first(store, name) for name in store.names))
+            lists[metric] = list_of_candidates(store.names, (first_of_tensor(store, name) for name in store.names))
     return lists, population
 
 
-def _first(store: ScoreStore, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+def first_of_tensor(store: ScoreStore, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+    """Return the flat indices and scores of a tensor's candidates, best first, and its number of weights."""
     kept = store.candidates(name)
     return kept["top_index"], kept["top_score"], store.tensor_attributes(name)["numel"]

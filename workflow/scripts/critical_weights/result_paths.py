@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from .metrics import METRICS_BY_PATH
 from .names import Experiment
-from .plots import ANALYSIS_FIGURES, RUN_FIGURES
+from .plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, RUN_FIGURES, SCORE_FIGURES
+from .tables_across import ACROSS_TABLES
+from .tables_criteria import CRITERIA
 
 FORMATS = ("png", "svg", "csv")
 """Each figure is a picture, a drawing, and the drawn data."""
@@ -12,6 +14,15 @@ REPORT_FILES = ("report.html", "research_summary.md", "quantitative_summary.md",
 ARCHIVE_FILES = tuple(
     f"results/archive/{name}" for name in ("critical_weight_analysis_complete.zip", "MANIFEST.md", "manifest.json")
 )
+
+
+EXPORTS = {"selection": "selection.safetensors", "mask": "mask.safetensors", "parquet": "top_weights.parquet"}
+"""What may lie in a run folder besides its own files: made when it is asked for, in no manifest and no archive."""
+INTERVENTION_FILES = ("interventions", "texts", "single_weights", "single_scores", "verdict")
+ANALYSIS_TABLES = (
+    "overlap", "agreement", "concentration", "structure", "tokens", "first_position", "sensitivity_table",
+    "stability", "weight_stability", "superweights", "spike_profile", "rank_density", "criteria",
+)  # fmt: skip
 
 
 def record_file(model: str) -> str:
@@ -43,13 +54,39 @@ def manifest_file(experiment: Experiment) -> str:
 
 def analysis_tables(phase: str, model: str) -> list[str]:
     """Return the tables over all metrics of one phase and model."""
-    return [f"results/{phase}/{model}/analysis/{table.name}" for table in ANALYSIS_FIGURES.values()]
+    return [f"results/{phase}/{model}/analysis/{name}.csv" for name in ANALYSIS_TABLES]
 
 
 def analysis_figures(phase: str, model: str) -> list[str]:
     """Return the figures over all metrics of one phase and model, each in every format."""
     folder = f"results/{phase}/{model}/analysis/plots"
-    return [f"{folder}/{figure}.{ending}" for figure in ANALYSIS_FIGURES for ending in FORMATS]
+    return [f"{folder}/{figure}.{ending}" for figure in (*SCORE_FIGURES, *ANALYSIS_FIGURES) for ending in FORMATS]
+
+
+def intervention_tables(phase: str, model: str) -> list[str]:
+    """Return the tables of the interventions of one phase and model."""
+    return [f"results/{phase}/{model}/interventions/{name}.csv" for name in INTERVENTION_FILES]
+
+
+def intervention_figures(phase: str, model: str) -> list[str]:
+    """Return the figures of the interventions of one phase and model, each in every format."""
+    folder = f"results/{phase}/{model}/interventions/plots"
+    return [f"{folder}/{figure}.{ending}" for figure in INTERVENTION_FIGURES for ending in FORMATS]
+
+
+def across_tables() -> list[str]:
+    """Return the tables over all configured experiments."""
+    return [f"results/report/{table.name}" for table in (*ACROSS_TABLES, CRITERIA)]
+
+
+def export_files(experiment: Experiment) -> list[str]:
+    """Return the files that a run's selection can be exported to."""
+    return [f"results/{experiment.path}/{name}" for name in EXPORTS.values()]
+
+
+def downstream_file(phase: str, model: str) -> str:
+    """Return where the table of downstream tasks lies."""
+    return f"results/{phase}/{model}/interventions/downstream.csv"
 
 
 def report_files(phase: str, model: str) -> list[str]:
@@ -57,7 +94,12 @@ def report_files(phase: str, model: str) -> list[str]:
     return [f"results/{phase}/{model}/report/{name}" for name in REPORT_FILES]
 
 
+def compare_files(name: str) -> list[str]:
+    """Return the tables of a comparison of rankings made elsewhere."""
+    return [f"results/compare/{name}/{table}" for table in ("overlap.csv", "structure.csv")]
+
+
 def shared_files(phase: str, model: str) -> list[str]:
     """Return what all experiments of one phase and model share: facts, token ids, scores."""
-    facts = [f"results/{phase}/{model}/{name}.json" for name in ("model", "calibration", "tokens")]
+    facts = [f"results/{phase}/{model}/{name}.json" for name in ("model", "calibration", "tokens", "spikes")]
     return facts + [store_file(phase, model, metric) for metric in METRICS_BY_PATH]

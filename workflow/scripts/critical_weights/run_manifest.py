@@ -10,6 +10,7 @@ from .errors import TableError
 from .files import read_json, sha256_file, write_json
 from .names import Experiment, parse_experiment
 from .provenance import git_state, hardware, package_versions
+from .result_paths import EXPORTS
 from .run_times import PASSES, interval, rates, read_benchmark, read_timing, scoring_rates
 
 NAME = "experiment_manifest.json"
@@ -29,10 +30,11 @@ def experiment_of(path: str) -> Experiment:
 
 
 def run_files(run: Path) -> list[Path]:
-    """Return the run folder's files but the manifest itself and hidden ones (files still being written), sorted."""
+    """Return the run folder's files, sorted: without the manifest itself, exports, and files still being written."""
     files = (path for path in run.rglob("*") if path.is_file())
     inside = {path.relative_to(run): path for path in files}
-    return [inside[p] for p in sorted(inside) if p != Path(NAME) and not any(part.startswith(".") for part in p.parts)]
+    apart = {Path(name) for name in (NAME, *EXPORTS.values())}
+    return [inside[p] for p in sorted(inside) if p not in apart and not any(part.startswith(".") for part in p.parts)]
 
 
 def write_run_manifest(

@@ -16,7 +16,12 @@ class _Steps:
     def __init__(self, values: Floats, counts: Floats) -> None:
         order = np.argsort(-values, kind="stable")
         self.counts = np.concatenate([[0.0], np.cumsum(counts[order])])
+        self._values = values[order]
         self.sums = np.concatenate([[0.0], np.cumsum(values[order] * counts[order])])
+
+    def value(self, m: int) -> float:
+        """Return the ``m``-th largest value, m from 1."""
+        return float(self._values[np.searchsorted(self.counts, m) - 1])
 
     def at(self, m: Floats) -> Floats:
         """Return the sum of the ``m`` largest values."""
@@ -67,6 +72,19 @@ class ScoreCurve:
         upper = np.minimum(self._high.at(m), self._low.at(m) + self._raise) / self.total
         upper = np.minimum(upper * (1 + _ROUNDING), 1)
         return value, np.minimum(value, lower * (1 - _ROUNDING)), np.maximum(value, upper)
+
+    def mean_of_top(self, m: int) -> tuple[float, float, float]:
+        """Return the mean of the ``m`` largest scores: (figure, lower bound, upper bound)."""
+        value, low, high = (float(share) * self.total / m for share in self.top_share(np.array(m, np.float64)))
+        return value, low, high
+
+    def at_rank(self, m: int) -> tuple[float, float, float]:
+        """Return the ``m``-th largest score: (figure, lower bound, upper bound).
+
+        The m-th largest of all low ends is no larger than it, and that of all high ends no smaller.
+        """
+        value, low, high = (steps.value(m) for steps in (self._middle, self._low, self._high))
+        return value, low, high
 
     def gini(self) -> tuple[float, float, float]:
         """Return the Gini coefficient of the scores: (figure, lower bound, upper bound).

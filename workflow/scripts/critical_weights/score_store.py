@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,9 @@ class TensorScores:
             an output index and a column an input index whatever the storage order; with an expert axis in front for
             3-D tensors; empty for 1-D tensors.
         scores: every score, float32 in the tensor's shape, or None.
+        texts: of the first candidates, ``text_gradient`` (m, N): g_s = dL_s/dw of each text, L_s its summed loss; and
+            ``top_without_first`` (m,): their score in the variant without the first position. Each only where it can
+            be had.
 
     """
 
@@ -64,6 +67,7 @@ class TensorScores:
     candidates: dict[str, NDArray[Any]]
     lines: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     scores: NDArray[np.float32] | None = None
+    texts: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class StoreWriter:
@@ -84,14 +88,18 @@ class StoreWriter:
         group.attrs["position"] = tensor.position
         for key, value in tensor.attributes.items():
             group.attrs[key] = _to_attribute(value)
-        for key, value in {"histogram": tensor.histogram, **tensor.candidates, **tensor.lines}.items():
+        for key, value in _small_arrays(tensor).items():
             group.create_dataset(key, data=value)
         if tensor.scores is not None:
             chunk = _chunk_shape(tensor.scores.shape)
             group.create_dataset("scores", data=tensor.scores.astype(np.float32, copy=False), chunks=chunk)
 
-    def finish(self, attributes: Mapping[str, Any]) -> None:
+    def finish(self, attributes: Mapping[str, Any], text_predicted: Sequence[int] = ()) -> None:
         """Write the root attributes and mark the store complete.
+
+        Args:
+            attributes: see :data:`ROOT_ATTRIBUTES`.
+            text_predicted: T_s of each calibration text, for metrics of texts.
 
         Raises:
             ValueError: an attribute of the schema is missing or unknown (a mistake in the code).
@@ -103,13 +111,15 @@ class StoreWriter:
         for key, value in attributes.items():
             plain = json.dumps(value, sort_keys=True) if key in _JSON_ATTRIBUTES else _to_attribute(value)
             self._file.attrs[key] = plain
+        if len(text_predicted):
+            self._file["text_predicted"] = np.asarray(text_predicted, np.int64)
         self._file.attrs["schema_version"] = SCHEMA_VERSION
         self._file.attrs["complete"] = True
 
     def _check_space(self, tensor: TensorScores) -> None:
         # Asked beforehand, because HDF5 ends the whole process when a full disk keeps it from closing a file.
-        arrays = [tensor.histogram, *tensor.candidates.values(), *tensor.lines.values()]
-        needed = sum(a.nbytes for a in arrays) + (0 if tensor.scores is None else 4 * tensor.scores.size)
+        needed = sum(a.nbytes for a in _small_arrays(tensor).values())
+        needed += 0 if tensor.scores is None else 4 * tensor.scores.size
         folder = Path(self._file.filename).parent
         free = shutil.disk_usage(folder).free
         if free < needed + _SPARE_BYTES:
@@ -121,6 +131,10 @@ class StoreWriter:
                 expected=f"{(needed + _SPARE_BYTES) / 1e6:.1f} MB",
                 fix=f"Free some space, or keep fewer {fewer}",
             )
+
+
+def _small_arrays(tensor: TensorScores) -> dict[str, NDArray[Any]]:
+    return {"histogram": tensor.histogram, **tensor.candidates, **tensor.lines, **tensor.texts}
 
 
 @contextmanager
@@ -177,6 +191,19 @@ class ScoreStore:
     def lines(self, name: str) -> dict[str, NDArray[np.float32]]:
         """Return one tensor's row and column figures; empty for 1-D tensors."""
         return self._read(name, lambda group: {key: group[key][:] for key in LINE_FIELDS if key in group})
+
+    def text_predicted(self) -> NDArray[np.int64] | None:
+        """Return T_s of each calibration text, in calibration order; None for metrics that read none."""
+        with _told_as_damage(self.path):
+            return self._file["text_predicted"][:] if "text_predicted" in self._file else None
+
+    def text_gradient(self, name: str) -> NDArray[np.float32] | None:
+        """Return (m, N) g_s = dL_s/dw of the first m candidates for each text; None where the store has none."""
+        return self._read(name, lambda group: group["text_gradient"][...] if "text_gradient" in group else None)
+
+    def without_first(self, name: str) -> NDArray[np.float32] | None:
+        """Return the first m candidates' score without the first position; None where the store has none."""
+        return self._read(name, lambda group: group["top_without_first"][:] if "top_without_first" in group else None)
 
     def has_dense(self, name: str) -> bool:
         """Whether every score of this tensor is kept."""

@@ -55,21 +55,39 @@ TOP_WEIGHTS = Table(
 )
 OVERLAP = Table(
     "overlap.csv",
-    "pairs of score stores of one phase and model (or of lists made elsewhere), the first k of each",
+    "pairs of score stores of one phase and model (or of lists made elsewhere), the first k of each. `expected` and "
+    "`p` are those of independent draws, one weight (line) as likely as another: too simple a null, because the "
+    "weights of a row or column are not independent and top weights come in whole lines, so that a small p says that "
+    "the lists are not unrelated, and no more",
     (
-        Column("scope", "str", "global: over all tensors; tensor: within one tensor; row, col: lines of weights"),
-        Column("tensor", "str", "the tensor of scope tensor, row and col", optional=True),
+        Column(
+            "scope", "str",
+            "global: over all tensors; pooled: the first k of every tensor, together; tensor: within one tensor; "
+            "row, col, neuron: lines of weights by their largest score, over all tensors or within one",
+        ),
+        Column(
+            "tensor", "str", "the tensor (of neurons the MLP); empty where all are compared together", optional=True
+        ),
         Column("a", "str", "first list"),
         Column("b", "str", "second list"),
-        Column("k", "str", "weights compared of each list, or 'all'", "weights"),
-        Column("shared", "int64", "weights in both", "weights"),
-        Column("share", "float64", "shared / number compared", "fraction of k"),
+        Column("k", "str", "weights (lines) compared of each list, or 'all'", "weights or lines"),
+        Column("shared", "int64", "weights (lines) in both", "weights or lines"),
+        Column("share", "float64", "shared / number compared (the smaller, where one list ends before k)", "fraction"),
         Column("jaccard", "float64", "shared / union", "fraction of the union"),
-        Column("expected", "float64", "shared weights expected of two independent draws", "weights", optional=True),
-        Column("p", "float64", "chance of at least as many shared weights (hypergeometric)", optional=True),
+        Column(
+            "expected", "float64",
+            "shared by two independent draws: from all; for pooled, and global ones that are not complete, from each "
+            "tensor apart, as often as it comes in each list",
+            "weights or lines", optional=True,
+        ),
+        Column(
+            "p", "float64",
+            "chance of at least as many shared ones in such draws (hypergeometric; from each tensor apart: the sum of "
+            "its numbers, by convolution); 0 below the smallest float64", optional=True,
+        ),
         Column("complete", "bool", "whether the lists can answer this k exactly"),
     ),
-)
+)  # fmt: skip
 CONCENTRATION = Table(
     "concentration.csv",
     "all weights of the analysed set of one phase and model, one score store at a time",
@@ -78,16 +96,29 @@ CONCENTRATION = Table(
         Column("scope", "str", "all, component or layer"),
         Column("name", "str", "the component or layer; 'all' for all; 'outside' for weights outside the blocks"),
         Column(
-            "quantity", "str", "gini, top_share, lorenz, effective_number, max_over_mean, score_share, weight_share"
+            "quantity", "str",
+            "gini, top_share, lorenz, median, top_mean_over_median (mean of the top 1 % over the median), "
+            "effective_number, max_over_mean, tail_index (Hill's alpha), tail_index_range, score_share, weight_share",
         ),
-        Column("at", "float64", "fraction, for top_share and lorenz", "fraction of weights", optional=True),
-        Column("value", "float64", "the figure"),
-        Column("low", "float64", "lower bound, where a histogram stands in for the scores; else the value"),
+        Column(
+            "at", "float64", "fraction of the weights, for top_share, lorenz and top_mean_over_median; k of tail_index",
+            "fraction of weights, or weights", optional=True,
+        ),
+        Column("value", "float64", "the figure (tail_index_range: the median over the k)"),
+        Column(
+            "low", "float64",
+            "lower bound, where a histogram stands in for the scores; tail_index: less one standard error; "
+            "tail_index_range: least over the k; else the value",
+        ),
         Column("high", "float64", "upper bound, likewise"),
         Column("weights", "int64", "weights in the population", "weights"),
         Column("unit", "str", "unit of value"),
+        Column(
+            "magnitude", "float64", "the same figure of the metric magnitude over the same weights, to hold it against",
+            optional=True,
+        ),
     ),
-)
+)  # fmt: skip
 TABLES = (TOP_WEIGHTS, OVERLAP, CONCENTRATION)
 
 

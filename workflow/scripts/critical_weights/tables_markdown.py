@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from .tables import TABLES, Table
+from .tables_across import ACROSS_TABLES
+from .tables_agreement import AGREEMENT
+from .tables_criteria import CRITERIA
+from .tables_downstream import DOWNSTREAM
+from .tables_interventions import INTERVENTION_TABLES
+from .tables_ranks import RANK_DENSITY
+from .tables_stability import STABILITY_TABLES
+from .tables_structure import STRUCTURE_TABLES
+from .tables_superweights import SPIKE_PROFILE, SUPERWEIGHTS
+
+DESCRIBED = (
+    *TABLES,
+    AGREEMENT,
+    RANK_DENSITY,
+    *STABILITY_TABLES,
+    *STRUCTURE_TABLES,
+    SUPERWEIGHTS,
+    SPIKE_PROFILE,
+    *ACROSS_TABLES,
+    CRITERIA,
+    DOWNSTREAM,
+    *INTERVENTION_TABLES,
+)
 
 _HEAD = """# Result tables
 
-Made from the schema in `workflow/scripts/critical_weights/tables.py` by
+Made from the schema in `workflow/scripts/critical_weights/tables*.py` by
 `python -m critical_weights.tables_markdown > docs/tables.md`; a test keeps the two in step. UTF-8, comma, header; an
 empty field is a missing value. Every writer and reader checks its table against this schema.
 """
@@ -25,7 +48,7 @@ def describe(table: Table) -> str:
 
 def describe_all() -> str:
     """Return the whole page."""
-    return _HEAD + "".join(describe(table) for table in TABLES)
+    return _HEAD + "".join(describe(table) for table in DESCRIBED)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from .config import experiments, text_file
 from .errors import ConfigError, near_names, unknown
 from .names import Experiment, parse_experiment
 
-_SHARED = ("analysis", "report", "scores")
+_SHARED = ("analysis", "interventions", "report", "scores")
 
 
 def target_files(word: str, config: Mapping[str, Any], rules: Collection[str]) -> list[str]:
@@ -36,6 +36,12 @@ def target_files(word: str, config: Mapping[str, Any], rules: Collection[str]) -
             if not config["experiments"]:
                 raise nothing_configured("the archive")
             return _select("/".join(["archive", *rest]), "results", _below("results", result_paths.ARCHIVE_FILES))
+        case ["results", "report", *rest]:
+            if not config["experiments"]:
+                raise nothing_configured("results/report")
+            return _select("/".join(["report", *rest]), "results", _below("results", result_paths.across_tables()))
+        case ["results", "compare", name, *rest]:
+            return _of_comparison(name, "/".join(rest), config)
         case ["results", phase, *_] if phase not in config["phases"]:
             raise unknown("phase", phase, config["phases"])
         case ["results", phase, model, first, *rest]:
@@ -67,7 +73,10 @@ def _of_model(phase: str, model: str, name: str, config: Mapping[str, Any]) -> l
     over_experiments = [
         *result_paths.analysis_tables(phase, model),
         *result_paths.analysis_figures(phase, model),
+        *result_paths.intervention_tables(phase, model),
+        *result_paths.intervention_figures(phase, model),
         *result_paths.report_files(phase, model),
+        result_paths.downstream_file(phase, model),
     ]
     folder = f"results/{phase}/{model}"
     files = _select(name, folder, _below(folder, result_paths.shared_files(phase, model) + over_experiments))
@@ -76,10 +85,18 @@ def _of_model(phase: str, model: str, name: str, config: Mapping[str, Any]) -> l
     return files
 
 
+def _of_comparison(name: str, rest: str, config: Mapping[str, Any]) -> list[str]:
+    if name not in config.get("compare", {}):
+        raise unknown("comparison", name, config.get("compare", {}))
+    files, folder = result_paths.compare_files(name), f"results/compare/{name}"
+    return _select(rest, folder, _below(folder, files)) if rest else files
+
+
 def _of_run(experiment: Experiment, rest: list[str]) -> list[str]:
     files = [*result_paths.run_files(experiment), result_paths.manifest_file(experiment)]
     folder = f"results/{experiment.path}"
-    return _select("/".join(rest), folder, _below(folder, files)) if rest else files
+    known = [*files, *result_paths.export_files(experiment)]
+    return _select("/".join(rest), folder, _below(folder, known)) if rest else files
 
 
 def _below(folder: str, files: Collection[str]) -> list[str]:
@@ -115,7 +132,8 @@ def missing_texts(files: Iterable[str], config: Mapping[str, Any]) -> list[Confi
     for phase in phases:
         for use in ("texts", "evaluation") if phase in config["phases"] else ():
             file = text_file(config, phase, use)
-            if file and not file.is_file():
+            made = not isinstance(config["phases"][phase][use], str)  # of a data set, by the workflow
+            if file and not made and not file.is_file():
                 what = f"{file} is a folder, not a file" if file.is_dir() else f"there is no file {file}"
                 near = near_names(file.name, [path.name for path in file.parent.glob("*.*") if path.is_file()])
                 errors.append(ConfigError(f"phases.{phase}.{use}: {what}", near=near))

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from .cells import cells, panel
 from .save import Drawn
 from .stats_file import population
-from .style import MUTED, line_styles, new_axes, new_figure, styled, words
+from .style import MUTED, line_styles, log_axis, new_axes, new_figure, styled, words
 from .wording import short, unit_label
 
 _ZERO_MARK = "all scores are 0"
@@ -91,7 +91,7 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
         for ax in axes:
             ax.grid(True, axis="y")
             if (table["mean"] > 0).any():
-                ax.set_yscale("log")
+                log_axis(ax.yaxis)
             else:
                 ax.set_yticks([])
         handles, labels = axes[0].get_legend_handles_labels() if len(inside) else ([], [])

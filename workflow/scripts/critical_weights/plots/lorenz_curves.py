@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from ..errors import TableError
 from .save import Drawn
-from .style import MUTED, line_styles, new_axes, new_figure, styled, words
+from .style import MUTED, line_styles, log_axis, new_axes, new_figure, styled, words
 from .wording import short
 
 _VISIBLE_BAND = 0.002
@@ -63,7 +63,7 @@ def draw_curves(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
             ax.fill_between(curve["fraction"], curve["low"], curve["high"], color=style["color"], alpha=0.2, lw=0)
     equal = np.geomspace(curves["fraction"].min(), 1, 100)
     ax.plot(equal, equal, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="equal scores: 0")
-    ax.set_xscale("log")
+    log_axis(ax.xaxis, 8)
     ax.set_xlim(equal[0], 1)
     ax.set_ylim(0, 1.02)
     ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))

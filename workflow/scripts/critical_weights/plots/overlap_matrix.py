@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from .save import Drawn
-from .style import COLOUR_MAP, GREY, new_axes, new_figure, styled, words, write_numbers
+from .style import COLOUR_MAP, GREY, heat, new_axes, new_figure, styled, words, write_numbers
 from .wording import count, percent, scientific, short
 
 MOST_K = 1000
@@ -58,8 +58,6 @@ def draw_matrix(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax: where to draw; a new figure if not given.
 
     """
-    from seaborn import heatmap  # half of this job's start: only where it is used
-
     ax = ax if ax is not None else new_axes()
     names = list(dict.fromkeys([name for pair in zip(pairs["a"], pairs["b"], strict=True) for name in pair]))
     grid = pd.DataFrame(np.nan, index=names, columns=names)
@@ -69,14 +67,12 @@ def draw_matrix(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
             grid.loc[line, column] = share
             texts.loc[line, column] = percent(share) + ("" if complete else "*")
     labels = [short(name) for name in names]
-    heatmap(grid, mask=grid.isna(), vmin=0, vmax=1, cmap=COLOUR_MAP, ax=ax, linewidths=1, linecolor="white", cbar=False,
-            xticklabels=labels, yticklabels=labels)  # fmt: skip
-    write_numbers(ax, ax.collections[0], grid, texts.to_numpy(), size=8)
+    write_numbers(ax, heat(ax, grid, Normalize(0, 1)), grid, texts.to_numpy(), size=8)
     for i in range(len(names)):
         ax.add_patch(Rectangle((i, i), 1, 1, facecolor=GREY, edgecolor="white", hatch="////", linewidth=0.5))
-    ax.tick_params(length=0)
-    ax.tick_params(axis="y", rotation=0)
-    ax.set_xticks(ax.get_xticks(), labels, rotation=40, ha="right", rotation_mode="anchor")
+    places = np.arange(len(names)) + 0.5
+    ax.set_yticks(places, labels)
+    ax.set_xticks(places, labels, rotation=40, ha="right", rotation_mode="anchor")
     return ax
 
 

@@ -12,6 +12,8 @@ from ..errors import ConfigError
 from ..files import written_whole
 from .style import styled
 
+_DECIMALS = 6
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -45,10 +47,27 @@ def save(drawn: Drawn, output: Path, dpi: int) -> list[Path]:
     """
     csv, svg = output.with_suffix(".csv"), output.with_suffix(".svg")
     with styled():
+        settle(drawn.figure, dpi)
         with written_whole(csv) as part:
             drawn.data.to_csv(part, index=False, lineterminator="\n")
         with written_whole(svg) as part:
-            drawn.figure.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
+            drawn.figure.savefig(part, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
         with written_whole(output) as part:
             drawn.figure.savefig(part, format="png", dpi=dpi, metadata={"Software": None})
     return [csv, svg, output]
+
+
+def settle(figure: Figure, dpi: int) -> None:
+    """Place the panels once, for the PNG and the SVG: else each file lays the figure out, twice, while it is drawn.
+
+    The layout's solver visits its variables by their addresses, so that places differ in the last bit from process to
+    process, and with them the names that an SVG makes from places: they are rounded.
+    """
+    figure.set_dpi(dpi)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+        for ax in figure.axes:
+            place = ax.get_position(original=True)
+            ax.set_position([round(number, _DECIMALS) for number in place.bounds])

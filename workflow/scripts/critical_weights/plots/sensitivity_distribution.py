@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 
 from .save import Drawn
 from .stats_file import population, selection_line
-from .style import COLOUR_MAP, DARK, new_axes, new_figure, styled, words
+from .style import COLOUR_MAP, DARK, log_axis, log_bar, new_axes, new_figure, styled, words
 from .wording import count, percent, scientific, short, unit_label
 
 ALL = "all weights"
@@ -77,8 +77,8 @@ def draw_histogram(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     edges = np.append(rows["low"], rows["high"].iloc[-1])
     ax.stairs(rows["weights_per_octave"], edges, fill=True, color=_FILL, label=ALL)
     ax.stairs(rows["weights_per_octave"], edges, color=DARK, linewidth=0.8, label="_outline")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    log_axis(ax.xaxis, 8)
+    log_axis(ax.yaxis)
     ax.set_xlim(edges[0] / 2, edges[-1] * 2)
     ax.set_ylim(0.5, 3 * float(rows["weights_per_octave"].max()))
     ax.grid(True)
@@ -103,7 +103,7 @@ def draw_components(table: pd.DataFrame, selected: Mapping[str, int], ax: Axes |
         top = max(float(values.max()), 2.0)
         ax.pcolormesh(edges, np.arange(len(names) + 1), np.ma.masked_equal(values, 0), cmap=COLOUR_MAP,
                       norm=LogNorm(min(1.0, float(values[values > 0].min())), top))  # fmt: skip
-        ax.set_xscale("log")
+        log_axis(ax.xaxis, 8)
     ax.set_ylim(len(names), 0)
     ax.set_yticks(np.arange(len(names)) + 0.5, [short(name) for name in names])
     ax.tick_params(axis="y", length=0)
@@ -145,8 +145,8 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
         notes = _mark_selection(selection, (upper, lower))
         if lower.collections:
             upper.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, borderaxespad=0)
-            bar = figure.colorbar(lower.collections[0], ax=lower, location="bottom", aspect=50, pad=0.02)
-            bar.set_label("weights per octave; white: none")
+            log_bar(figure, lower.collections[0].norm, COLOUR_MAP, "weights per octave; white: none", ax=lower,
+                    location="bottom", aspect=50, pad=0.02)  # fmt: skip
         lower.set_xlabel(unit_label(f"{stats['metric']} score", stats["units"]).replace("\n", " "))
         words(figure, "distribution of the scores", [_population(stats, table), selection_line(stats)], title, notes)
     return Drawn(figure, table)

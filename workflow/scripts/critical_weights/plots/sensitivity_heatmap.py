@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -16,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from .cells import cells, panel
 from .save import Drawn
 from .stats_file import population, selection_line
-from .style import COLOUR_MAP, GREY, MUTED, new_axes, new_figure, styled, words, write_numbers
+from .style import COLOUR_MAP, GREY, MUTED, heat, log_bar, new_axes, new_figure, styled, words, write_numbers
 from .wording import count, scientific, short, unit_label
 
 _CELL_HEIGHT = 0.25
@@ -45,26 +44,20 @@ def draw_cells(
         hatch: hatching of cells of 0; "" for plain grey.
 
     """
-    from seaborn import heatmap  # half of this job's start: only where it is used
-
     ax = ax if ax is not None else new_axes()
     grid = _grid(rows, value)
-    heatmap(grid, mask=~(grid > 0), norm=norm, vmin=norm.vmin, vmax=norm.vmax, cmap=COLOUR_MAP, cbar=False, ax=ax,
-            linewidths=0.5, linecolor="white", xticklabels=False,
-            yticklabels=[short(name) for name in grid.index])  # fmt: skip
+    mesh = heat(ax, grid.where(grid > 0), norm)
+    ax.set_xticks([])
+    ax.set_yticks(np.arange(len(grid)) + 0.5, [short(name) for name in grid.index])
     if numbers:
         write = (lambda x: count(int(x))) if value == "selected" else scientific
         texts = [[write(x) if x > 0 else "" for x in line] for line in grid.to_numpy()]
-        write_numbers(ax, ax.collections[0], grid.where(grid > 0), texts, size=7)
+        write_numbers(ax, mesh, grid.where(grid > 0), texts, size=7)
     for y, x in np.argwhere(grid.to_numpy() == 0):
         ax.add_patch(Rectangle((x, y), 1, 1, facecolor=GREY, edgecolor="white", hatch=hatch, linewidth=0.5))
     if rows["layer"].notna().all():
         step = -(-grid.shape[1] // _MOST_BLOCK_LABELS)
         ax.set_xticks(np.arange(0, grid.shape[1], step) + 0.5, [str(block) for block in grid.columns[::step]])
-    ax.set_xlabel("")
-    ax.set_ylabel("")
-    ax.tick_params(length=0)
-    ax.tick_params(axis="y", rotation=0)
     return ax
 
 
@@ -109,7 +102,7 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
                 ax.set_ylim(rows, 0)
             if (table[value] > 0).any():
                 bar = figure.add_subplot(grid[line, 2])
-                figure.colorbar(ScalarMappable(norm, COLOUR_MAP), cax=bar, label=labels[value])
+                log_bar(figure, norm, COLOUR_MAP, labels[value], cax=bar)
         _legend(figure, table, inside, second)
         words(figure, f"{_HEADINGS['mean']} and {_HEADINGS[second]} by block and component",
               [f"Over {population(stats)}.", selection_line(stats)], title)  # fmt: skip

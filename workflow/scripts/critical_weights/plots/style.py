@@ -5,15 +5,22 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from .wording import plain
+from .wording import plain, power
 
 WIDTH = 8.0
 """Width of every figure, inches: at 150 dots an inch, 1,200 pixels."""
@@ -73,6 +80,46 @@ def new_axes(height: float = 3.6) -> Axes:
     return new_figure(height).subplots()
 
 
+@dataclass(frozen=True)
+class Words:
+    """The words around the panels, cut into lines for the common width; heights in inches, margins included.
+
+    Attributes:
+        heading: what is shown.
+        above: population and n.
+        below: how to read marks.
+        top: height of heading and ``above``.
+        bottom: height of ``below``.
+
+    """
+
+    heading: str
+    above: str
+    below: str
+    top: float
+    bottom: float
+
+
+_MARGIN = 0.08
+
+
+def cut_words(heading: str, lines: Iterable[str], title: str | None = None, notes: Iterable[str] = ()) -> Words:
+    """Cut the words around the panels into lines; arguments as for :func:`words`."""
+    wrap = int(_CHARACTERS_PER_INCH * WIDTH)
+    above = [part for line in lines for part in textwrap.wrap(line, wrap)]
+    below = [part for line in notes for part in textwrap.wrap(line, wrap)]
+    heading = f"{title}: {heading}" if title else heading[:1].upper() + heading[1:]
+    heading = textwrap.fill(plain(heading), int(wrap * 0.65))
+    line_inches = 1.4 * _TEXT_POINTS / 72
+    top = 2 * _MARGIN + _title_inches(heading) + len(above) * line_inches
+    bottom = _MARGIN + (len(below) * line_inches + _MARGIN if below else 0.0)
+    return Words(heading, plain("\n".join(above)), plain("\n".join(below)), top, bottom)
+
+
+def _title_inches(heading: str) -> float:
+    return 1.35 * _TITLE_POINTS * (heading.count("\n") + 1) / 72
+
+
 def words(
     figure: Figure, heading: str, lines: Iterable[str], title: str | None = None, notes: Iterable[str] = ()
 ) -> None:
@@ -86,25 +133,15 @@ def words(
         notes: how to read marks that occur in this figure.
 
     """
-    wrap = int(_CHARACTERS_PER_INCH * figure.get_figwidth())
-    above = [part for line in lines for part in textwrap.wrap(line, wrap)]
-    below = [part for line in notes for part in textwrap.wrap(line, wrap)]
-    heading = f"{title}: {heading}" if title else heading[:1].upper() + heading[1:]
-    heading = textwrap.fill(plain(heading), int(wrap * 0.65))
-    title_inches = (1.35 * _TITLE_POINTS * (heading.count("\n") + 1)) / 72
-    line_inches = 1.4 * _TEXT_POINTS / 72
+    cut = cut_words(heading, lines, title, notes)
     height = figure.get_figheight()
-    margin = 0.08
     small: dict[str, Any] = {"size": _TEXT_POINTS, "color": MUTED, "linespacing": 1.25}
-    y = 1 - margin / height
-    figure.text(0.012, y, heading, size=_TITLE_POINTS, weight="bold", color=DARK, va="top")
-    y -= title_inches / height
-    figure.text(0.012, y, plain("\n".join(above)), va="top", **small)
-    bottom = margin / height
-    if below:
-        figure.text(0.012, bottom, plain("\n".join(below)), va="bottom", **small)
-        bottom += (len(below) * line_inches + margin) / height
-    top = y - (len(above) * line_inches + margin) / height
+    y = 1 - _MARGIN / height
+    figure.text(0.012, y, cut.heading, size=_TITLE_POINTS, weight="bold", color=DARK, va="top")
+    figure.text(0.012, y - _title_inches(cut.heading) / height, cut.above, va="top", **small)
+    if cut.below:
+        figure.text(0.012, _MARGIN / height, cut.below, va="bottom", **small)
+    bottom, top = cut.bottom / height, 1 - cut.top / height
     figure.get_layout_engine().set(rect=(0, bottom, 1, top - bottom))
 
 
@@ -118,6 +155,80 @@ def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
         }
         for i, name in enumerate(names)
     }
+
+
+POWERS = FuncFormatter(lambda value, _: power(value))
+"""Ticks of a log axis; matplotlib's own are formulas, which take ten times as long to set."""
+
+
+def log_axis(axis: Axis, most: int = 5) -> None:
+    """Make an axis logarithmic, with at most ``most`` labels and none between them.
+
+    Minor ticks are not drawn: they cost half of a figure's time and say little over many orders of magnitude.
+    """
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(FewTicks(numticks=most))
+    axis.set_major_formatter(POWERS)
+    axis.set_minor_locator(NullLocator())
+
+
+class FewTicks(LogLocator):
+    """Powers of ten, with steps between them where the axis spans too few to be read."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Return the ticks between two values."""
+        if vmin <= 0:  # no number above 0 is drawn
+            return np.empty(0)
+        for subs in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
+            self.set_params(subs=subs)
+            ticks = super().tick_values(vmin, vmax)
+            inside = ticks[(ticks >= vmin) & (ticks <= vmax)]
+            if len(inside) > 2:
+                return inside
+        # Less than a factor of ten or so: as on a linear axis.
+        even = MaxNLocator(3).tick_values(vmin, vmax)
+        even = even[(even >= vmin) & (even <= vmax) & (even > 0)]
+        return even if len(even) > len(inside) else inside
+
+
+def heat(ax: Axes, grid: pd.DataFrame, norm: Normalize, colours: str = COLOUR_MAP, gap: float = 0.5) -> QuadMesh:
+    """Draw a table of numbers as coloured cells of size 1, the first row on top; NaN has no colour.
+
+    Args:
+        ax: where to draw.
+        grid: the values.
+        norm: colour scale.
+        colours: name of the colour map.
+        gap: width of the white lines between the cells, points.
+
+    """
+    values = np.ma.masked_invalid(grid.to_numpy(dtype=float))
+    edges = {"edgecolors": "white", "linewidth": gap} if gap else {}
+    mesh = ax.pcolormesh(values, norm=norm, cmap=colours, **edges)
+    ax.set_xlim(0, grid.shape[1])
+    ax.set_ylim(grid.shape[0], 0)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return mesh
+
+
+def log_bar(figure: Figure, norm: LogNorm, colours: str, label: str, **place: Any) -> Colorbar:
+    """Draw the colour bar of a log scale.
+
+    Args:
+        figure: where to draw.
+        norm: the scale.
+        colours: name of the colour map.
+        label: what the colours are.
+        place: where it stands, as ``Figure.colorbar`` takes it: ``cax``, or ``ax`` and more.
+
+    """
+    bar = figure.colorbar(
+        ScalarMappable(norm, colours), format=POWERS, ticks=FewTicks(numticks=7), label=label, **place
+    )
+    bar.ax.minorticks_off()
+    return bar
 
 
 def write_numbers(ax: Axes, mesh: Any, grid: pd.DataFrame, texts: Sequence[Sequence[str]], size: float) -> None:

@@ -34,6 +34,15 @@ def scientific(value: float, digits: int = 2) -> str:
     return f"{mantissa}\N{MULTIPLICATION SIGN}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 
 
+def power(value: float) -> str:
+    """Write a tick of a log axis: ``0.01``, ``1``, ``5,000``; further from 1 with a raised power of ten."""
+    if value <= 0 or 0.001 < value < 9_999:
+        return f"{value:,.6g}"
+    mantissa, exponent = f"{value:.0e}".split("e")
+    raised = f"10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    return raised if mantissa == "1" else f"{mantissa}\N{MULTIPLICATION SIGN}{raised}"
+
+
 def percent(share: float) -> str:
     """Write a share as a percentage with two significant digits, never rounded to 0 or to 100."""
     value = 100 * share

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..files import write_json, write_text
 from ..names import Experiment
@@ -11,15 +12,21 @@ from . import summary
 from .display import tables
 from .figures import data_uri, find_figures
 from .gather import gather
-from .render import render
+from .heatmap import LEVELS, heatmaps
+from .render import TEMPLATES, digest, render
+from .result_links import result_links
+from .weights_table import first_weights
 
 PAGES = ("research_summary.md", "quantitative_summary.md", "report.html")
 FACTS = "quantitative_results.json"
+SCRIPT = "report.js"
 SECTIONS = (
     ("summary", "Summary"), ("set-up", "Set-up"), ("model", "Model"), ("texts", "Texts"), ("metrics", "Metrics"),
-    ("best-weights", "Best weights"), ("distribution", "Distribution"), ("selections", "Selections"),
-    ("overlap", "Overlap"), ("concentration", "Concentration"), ("self-checks", "Self-checks"),
-    ("provenance", "Provenance"), ("times", "Times"),
+    ("best-weights", "Best weights"), ("map", "Map"), ("distribution", "Distribution"), ("selections", "Selections"),
+    ("structure", "Structure"), ("tokens", "Tokens"), ("stability", "Stability"),
+    ("first-position", "First position"), ("super-weights", "Super weights"), ("overlap", "Overlap and agreement"),
+    ("concentration", "Concentration"), ("criteria", "Criteria"), ("validation", "Validation"),
+    ("self-checks", "Self-checks"), ("provenance", "Provenance"), ("files", "Files"), ("times", "Times"),
 )  # fmt: skip
 """Anchors and titles of the sections of the HTML page."""
 
@@ -45,17 +52,30 @@ def write_report(
     """
     root, output = Path(root), Path(output)
     facts = gather(root, phase, model, experiments)
-    values = {
+    values = _shown(root / phase / model, facts)
+    pages = {name: render(f"{name}.j2", values) for name in PAGES}
+    for name, text in pages.items():
+        write_text(output / name, text)
+    write_json(output / FACTS, facts)
+
+
+def _shown(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the templates need: words, tables, maps, figures, links, and the page's script."""
+    script = (TEMPLATES / SCRIPT).read_text(encoding="utf-8")
+    return {
         "facts": facts,
         "lede": summary.lede(facts),
         "limits": summary.limits(facts),
         "checks": summary.checks(facts),
         "tables": tables(facts),
-        "figures": find_figures(root / phase / model, facts),
+        "first_weights": first_weights(folder, facts),
+        "heatmaps": heatmaps(folder, facts),
+        "levels": LEVELS,
+        "figures": find_figures(folder, facts),
+        "links": result_links(folder, facts),
         "sections": SECTIONS,
+        "titles": dict(SECTIONS),
         "embed": data_uri,
+        "script": script,
+        "script_digest": digest(script),
     }
-    pages = {name: render(f"{name}.j2", values) for name in PAGES}
-    for name, text in pages.items():
-        write_text(output / name, text)
-    write_json(output / FACTS, facts)

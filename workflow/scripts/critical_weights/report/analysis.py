@@ -1,4 +1,4 @@
-"""What the analysis tables say over all metrics: overlap with its chance level, and concentration."""
+"""What the analysis tables say over all metrics: overlap with its chance level, agreement, and concentration."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from ..tables import CONCENTRATION, OVERLAP, read_table
+from ..tables_agreement import AGREEMENT
+from .rows import Row, kept, read_if_there, records
+
+LINES = ("row", "col", "neuron")
 
 
-def read_overlap(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the overlap of each pair of metrics: over all tensors, and within tensors summed up over them.
+def read_overlap(path: Path) -> dict[str, list[Row]]:
+    """Return the overlap of each pair of metrics.
 
-    Within tensors, ``n_tensors`` is the number of tensors compared, and ``share_median``, ``share_min`` and
-    ``share_max`` are over those tensors.
+    ``global`` is over all tensors, ``pooled`` of the first k of every tensor together, ``lines`` of whole rows,
+    columns and neurons over all tensors (``scope`` says which), ``tensor`` within tensors, summed up over them:
+    ``n_tensors`` is the number of tensors compared, ``share_median``, ``share_min`` and ``share_max`` are over those.
     """
     frame = read_table(path, OVERLAP)
     keys = ["a", "b", "k"]
-    whole = frame[frame["scope"] == "global"].drop(columns=["scope", "tensor"])
+
+    def together(*scopes: str) -> list[Row]:
+        rows = frame[frame["scope"].isin(scopes) & (frame["tensor"] == "")].drop(columns="tensor")
+        return records(rows if scopes == LINES else rows.drop(columns="scope"))
+
     within = (
         frame[frame["scope"] == "tensor"]
         .groupby(keys, sort=False)
@@ -29,14 +38,24 @@ def read_overlap(path: Path) -> dict[str, list[dict[str, Any]]]:
         )
         .reset_index()
     )
-    return {"global": _records(whole), "tensor": _records(within)}
+    return {"global": together("global"), "pooled": together("pooled"), "lines": together(*LINES),
+            "tensor": records(within)}  # fmt: skip
+
+
+def read_agreement(path: Path) -> list[Row] | None:
+    """Return how far each pair of metrics ranks and scores alike over all tensors; None where there is no table."""
+    frame = read_if_there(path, AGREEMENT)
+    if frame is None:
+        return None
+    whole = records(frame[frame["scope"] == "global"])
+    return kept(whole, "a", "b", "quantity", "over", "persistence", "value", "low", "high", "depth", "n")
 
 
 MOST_K = 1000
 """A comparison of two metrics in one number takes at most so many weights of each."""
 
 
-def at_one_k(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def at_one_k(rows: list[Row]) -> list[Row]:
     """Return the rows at the largest k up to :data:`MOST_K` that every pair answers exactly.
 
     Where there is none, the rows at the smallest k. The figure of the overlaps chooses in the same way.
@@ -50,29 +69,29 @@ def at_one_k(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def read_concentration(path: Path) -> dict[str, dict[str, Any]]:
     """Return, for each metric, how its total score is spread over all weights, and over components and blocks.
 
-    Every figure is ``{"value", "low", "high", "unit", "weights"}`` (``at`` too for the top shares); low and high
-    differ where a histogram stands in for the scores.
+    Every figure is ``{"value", "low", "high", "unit", "weights", "magnitude"}``; those of :data:`AT_SEVERAL` are lists,
+    with ``at``. Low and high differ where a histogram stands in for the scores; magnitude is the same figure of the
+    weights' own size.
     """
     frame = read_table(path, CONCENTRATION)
-    return {metric: _of_metric(_records(rows)) for metric, rows in frame.groupby("metric", sort=False)}
+    return {metric: _of_metric(records(rows)) for metric, rows in frame.groupby("metric", sort=False)}
 
 
-def _of_metric(rows: list[dict[str, Any]]) -> dict[str, Any]:
+AT_SEVERAL = ("top_share", "tail_index", "top_mean_over_median")
+"""Figures that are told at several fractions or k; so is the Lorenz curve, which is drawn and not told."""
+
+
+def _of_metric(rows: list[Row]) -> dict[str, Any]:
     whole = [row for row in rows if row["scope"] == "all"]
-    single = {row["quantity"]: _figure(row) for row in whole if row["quantity"] not in ("top_share", "lorenz")}
-    top = [_figure(row) | {"at": row["at"]} for row in whole if row["quantity"] == "top_share"]
+    single = {row["quantity"]: _figure(row) for row in whole if row["quantity"] not in (*AT_SEVERAL, "lorenz")}
+    several = {name: [_figure(row) | {"at": row["at"]} for row in whole if row["quantity"] == name]
+               for name in AT_SEVERAL}  # fmt: skip
     places: dict[str, dict[str, dict[str, Any]]] = {"component": {}, "layer": {}}
     for row in rows:
         if row["scope"] in places:
             places[row["scope"]].setdefault(row["name"], {"weights": row["weights"]})[row["quantity"]] = row["value"]
-    return single | {"top_share": top, "by_component": places["component"], "by_layer": places["layer"]}
+    return single | several | {"by_component": places["component"], "by_layer": places["layer"]}
 
 
-def _figure(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in ("value", "low", "high", "unit", "weights")}
-
-
-def _records(frame: Any) -> list[dict[str, Any]]:
-    # JSON knows no NaN: an empty field is null.
-    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [{key: value.item() if hasattr(value, "item") else value for key, value in row.items()} for row in records]
+def _figure(row: Row) -> Row:
+    return {key: row[key] for key in ("value", "low", "high", "unit", "weights", "magnitude")}

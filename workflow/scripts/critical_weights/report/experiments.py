@@ -115,10 +115,13 @@ def exact_prefix(ranking: pd.DataFrame, experiment: Experiment, tensors: Mapping
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("rank", "parameter", "indices", "sensitivity_score", "weight", "gradient", "layer", "component", "expert",
             "row", "col", "token")  # fmt: skip
-    return {key: _plain(row[key], shortest=key in ("sensitivity_score", "weight", "gradient")) for key in kept}
+    return {key: plain(row[key], shortest=key in FLOATS) for key in kept}
 
 
-def _plain(value: Any, *, shortest: bool) -> Any:
+FLOATS = ("sensitivity_score", "weight", "gradient")
+
+
+def plain(value: Any, *, shortest: bool) -> Any:
     """Return a field for JSON: None where it is empty, a float32 as the shortest decimal that reads back the same."""
     import numpy as np
     import pandas as pd

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from ..plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, SCORE_FIGURES
 from .show import listed
 
-OVER_METRICS = {"overlap": "overlap_matrix", "concentration": "lorenz_curves"}
-"""The figure over all metrics that belongs to a section of the report."""
+SECTIONS_OF_TABLES = {
+    "overlap": "overlap", "agreement": "overlap", "rank_density": "overlap", "concentration": "concentration",
+    "structure": "structure", "sensitivity_table": "map", "tokens": "tokens", "stability": "stability",
+    "weight_stability": "stability", "first_position": "first-position", "superweights": "super-weights",
+    "spike_profile": "super-weights", "interventions": "validation", "verdict": "validation",
+    "single_weights": "validation",
+}  # fmt: skip
+"""The section of the report that shows the figures drawn from a table."""
+MAPS, ELSEWHERE = "map", "distribution"
+"""Where the other figures go: those by block, and those of whole distributions."""
+
+COLOURS = 256
+"""Of an embedded picture."""
 
 
 def find_figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -28,16 +43,31 @@ def find_figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[dict[
         label: [_figure(folder, f"{label}/{name}", f"{_words(name, run)}: {label}") for name in run["figures"]]
         for label, run in facts["experiments"].items()
     }
-    for section, figure in OVER_METRICS.items():
-        name = f"analysis/plots/{figure}.png"
-        caption = f"{_words(name)}: {listed(list(facts['metrics']))}"
-        found[section] = [_figure(folder, name, caption)] if (folder / name).is_file() else []
+    found |= {section: [] for section in (*SECTIONS_OF_TABLES.values(), MAPS, ELSEWHERE)}
+    names = [f"analysis/plots/{figure}.png" for figure in (*SCORE_FIGURES, *ANALYSIS_FIGURES)]
+    for name in (*names, *(f"interventions/plots/{figure}.png" for figure in INTERVENTION_FIGURES)):
+        if (folder / name).is_file():
+            caption = f"{_words(name)}: {listed(list(facts['metrics']))}"
+            found[section_of(Path(name).stem)].append(_figure(folder, name, caption))
     return found
 
 
+def section_of(figure: str) -> str:
+    """Return the section that shows a figure over all metrics."""
+    table = (ANALYSIS_FIGURES | INTERVENTION_FIGURES).get(figure)
+    if table is not None:
+        return SECTIONS_OF_TABLES.get(Path(table.name).stem, ELSEWHERE)
+    return MAPS if figure.startswith("block") else ELSEWHERE
+
+
 def data_uri(path: Path) -> str:
-    """Return a PNG file as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    """Return a PNG file as a data URI, in 256 colours where that is smaller: the eye sees no difference."""
+    content = path.read_bytes()
+    with Image.open(io.BytesIO(content)) as picture:
+        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few.save(packed := io.BytesIO(), "PNG")
+    smallest = min(content, packed.getvalue(), key=len)
+    return "data:image/png;base64," + base64.b64encode(smallest).decode("ascii")
 
 
 def _figure(folder: Path, name: str, caption: str) -> dict[str, Any]:

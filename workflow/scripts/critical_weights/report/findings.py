@@ -6,20 +6,28 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from . import findings_judged, findings_stability, findings_structure
 from .analysis import at_one_k
+from .finding import SIGNIFICANT, Finding, finding
 from .show import bounded, count, listed, plural, real, share, times, token
 
-SIGNIFICANT = 0.01
-"""Chance of being wrong anywhere among all pairs (divided by their number) that is taken for none."""
+OVER_METRICS = (
+    findings_structure.lines, findings_structure.components, findings_structure.channels, findings_structure.tokens,
+    findings_structure.superweights, findings_stability.stability, findings_stability.noise,
+    findings_stability.first_position, findings_stability.agreement, findings_judged.criteria,
+    findings_judged.validation,
+)  # fmt: skip
+"""Findings from the analysis tables, in the order of the report."""
 
 
-def findings(facts: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the findings that the facts allow, each ``{"name", "text", "sure"}``: what, in figures, and how sure."""
-    found = (selection(facts), peak(facts), places(facts), best(facts), overlap(facts), laws(facts))
-    return [finding for finding in found if finding]
+def findings(facts: Mapping[str, Any]) -> list[Finding]:
+    """Return the findings that the facts allow: what, in figures; how sure; and where the evidence is."""
+    first, last = (selection, peak, places, best, overlap), (laws,)
+    found = (make(facts) for make in (*first, *OVER_METRICS, *last))
+    return [one for one in found if one]
 
 
-def selection(facts: Mapping[str, Any]) -> dict[str, str] | None:
+def selection(facts: Mapping[str, Any]) -> Finding | None:
     """Say how much of the total score the selections hold, next to their share of the weights."""
     weight_share = {
         label: run["selection"]["num_weights"] / facts["metrics"][run["metric"]]["overall"]["num_weights"]
@@ -46,14 +54,12 @@ def selection(facts: Mapping[str, Any]) -> dict[str, str] | None:
     text = sentence(most)
     if most != least:
         text += f"; at the other end, {sentence(least)}"
-    return _finding(
-        "How much the selections hold",
-        text,
-        "Sums over all scored weights, not over a sample. Which weights are selected depends on metric, mode and k.",
-    )
+    sure = "Sums over all scored weights, not over a sample. Which weights are selected depends on metric, mode and k."
+    files = (f"{label}/sensitivity_stats.json" for label in dict.fromkeys((most, least)))
+    return finding("How much the selections hold", text, sure, "selections", *files)
 
 
-def peak(facts: Mapping[str, Any]) -> dict[str, str] | None:
+def peak(facts: Mapping[str, Any]) -> Finding | None:
     """Say how far the largest score stands above the mean, and how unequal the scores are."""
     ratio = {
         name: metric["overall"]["max_over_mean"]
@@ -84,10 +90,11 @@ def peak(facts: Mapping[str, Any]) -> dict[str, str] | None:
             if width
             else " The Gini coefficients are exact too."
         )
-    return _finding("How peaked the scores are", text, sure)
+    files = ("analysis/concentration.csv", *_stats_files(facts, order[0], order[-1]))
+    return finding("How peaked the scores are", text, sure, "distribution", *files)
 
 
-def places(facts: Mapping[str, Any]) -> dict[str, str] | None:
+def places(facts: Mapping[str, Any]) -> Finding | None:
     """Say which component holds the largest share of each metric's total score, next to its share of the weights."""
     leaders: dict[tuple[str, float | None], list[str]] = {}
     for name, metric in facts["metrics"].items():
@@ -105,10 +112,11 @@ def places(facts: Mapping[str, Any]) -> dict[str, str] | None:
         for (component, weights), parts in leaders.items()
     ]
     sure = "Sums over all scored weights, selected or not. A component's part also depends on how many weights it has."
-    return _finding("Where the score lies", f"the largest part of the total score lies {'; '.join(sentences)}", sure)
+    text = f"the largest part of the total score lies {'; '.join(sentences)}"
+    return finding("Where the score lies", text, sure, "concentration", "analysis/concentration.csv")
 
 
-def best(facts: Mapping[str, Any]) -> dict[str, str] | None:
+def best(facts: Mapping[str, Any]) -> Finding | None:
     """Say which weight leads, and whether the best weights lie together."""
     ranked = {name: metric for name, metric in facts["metrics"].items() if metric["top"]}
     if not ranked:
@@ -137,14 +145,14 @@ def best(facts: Mapping[str, Any]) -> dict[str, str] | None:
         )
     if metric["family"] == "curvature":
         sure += " A score of this metric is an estimate from random probes."
-    return _finding("Which weight leads", text, sure)
+    return finding("Which weight leads", text, sure, "best-weights", f"{metric['top_of']}/top_weights.csv")
 
 
 def _address(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["parameter"], row["indices"]
 
 
-def overlap(facts: Mapping[str, Any]) -> dict[str, str] | None:
+def overlap(facts: Mapping[str, Any]) -> Finding | None:
     """Say which two metrics agree most and least on the first k weights, next to what chance would give."""
     rows = sorted(at_one_k(facts["overlap"]["global"]), key=lambda row: -row["shared"])
     if not rows or not all(row["complete"] for row in rows):
@@ -165,10 +173,10 @@ def overlap(facts: Mapping[str, Any]) -> dict[str, str] | None:
             f" In {above} of {plural(len(chances), 'pair')} more is shared than chance explains "
             f"(hypergeometric, p below {SIGNIFICANT} / {len(chances)})."
         )
-    return _finding("How far the metrics agree", text, sure)
+    return finding("How far the metrics agree", text, sure, "overlap", "analysis/overlap.csv")
 
 
-def laws(facts: Mapping[str, Any]) -> dict[str, str] | None:
+def laws(facts: Mapping[str, Any]) -> Finding | None:
     """Say how the conservation laws came out."""
     outcomes = [law for check in facts["checks"] for law in check["laws"]]
     if not outcomes:
@@ -189,8 +197,11 @@ def laws(facts: Mapping[str, Any]) -> dict[str, str] | None:
     sure = "The laws need no ground truth: they catch wrong axes, lost tokens, dropped tensors and doubled gradients."
     if errors:
         sure += f" Largest error: {share(max(errors))} of its tolerance."
-    return _finding("Whether the scores can be right", text, sure)
+    passes = (check["metrics"][0] for check in facts["checks"] if check["laws"])
+    return finding("Whether the scores can be right", text, sure, "self-checks", *_stats_files(facts, *passes))
 
 
-def _finding(name: str, text: str, sure: str) -> dict[str, str]:
-    return {"name": name, "text": f"{text[0].upper()}{text[1:]}.", "sure": sure}
+def _stats_files(facts: Mapping[str, Any], *metrics: str) -> list[str]:
+    """Return of each metric one file that holds its distribution and its store's checks."""
+    first = {run["metric"]: label for label, run in reversed(facts["experiments"].items())}
+    return [f"{first[metric]}/sensitivity_stats.json" for metric in dict.fromkeys(metrics)]

@@ -13,6 +13,11 @@ from ..metrics import METRICS, STATISTICS
 from ..names import Experiment
 from . import analysis
 from .experiments import read_experiment
+from .facts_judged import read_criteria, read_validation
+from .facts_positions import read_first_position
+from .facts_stability import read_stability
+from .facts_structure import read_structure, read_tokens
+from .facts_superweights import read_superweights
 from .findings import findings
 from .times import KEY, gather_times
 
@@ -58,11 +63,28 @@ def gather(root: Path, phase: str, model: str, experiments: Iterable[Experiment]
         "experiments": {
             label: {k: v for k, v in run.items() if k not in (*_OF_METRIC, "top")} for label, run in runs.items()
         },
-        "overlap": analysis.read_overlap(folder / "analysis" / "overlap.csv"),
+        **over_metrics(folder),
         "checks": self_checks(metrics),
     }
     gathered["findings"] = findings(gathered)
     return gathered | {KEY: gather_times({label: manifest for label, (_, manifest) in read.items()})}
+
+
+def over_metrics(folder: Path) -> dict[str, Any]:
+    """Return what the analysis tables and the interventions in a model's folder say; None for a table not there."""
+    tables = folder / "analysis"
+    structure = read_structure(tables)
+    return {
+        "overlap": analysis.read_overlap(tables / "overlap.csv"),
+        "agreement": analysis.read_agreement(tables / "agreement.csv"),
+        "structure": structure,
+        "tokens": read_tokens(tables, structure["close"] if structure else []),
+        "first_position": read_first_position(tables),
+        "superweights": read_superweights(tables),
+        "stability": read_stability(tables),
+        "criteria": read_criteria(tables),
+        "validation": read_validation(folder / "interventions"),
+    }
 
 
 def define(metric: str) -> dict[str, Any]:
@@ -127,12 +149,13 @@ def corpus_loss(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]
 
 
 def self_checks(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the outcomes of the conservation laws, one entry for metrics with the same outcomes (one scoring pass)."""
+    """Return the outcomes of laws and rehearsal, one entry for metrics with the same ones (one scoring pass)."""
     outcomes: list[dict[str, Any]] = []
     for name, metric in metrics.items():
-        laws = (metric["store"].get("checks") or {}).get("laws") or []
-        known = next((outcome for outcome in outcomes if outcome["laws"] == laws), None)
+        found = metric["store"].get("checks") or {}
+        own = {"laws": found.get("laws") or [], "rehearsal": found.get("rehearsal") or None}
+        known = next((outcome for outcome in outcomes if all(outcome[key] == own[key] for key in own)), None)
         if known is None:
-            outcomes.append(known := {"metrics": [], "laws": laws})
+            outcomes.append(known := {"metrics": [], **own})
         known["metrics"].append(name)
     return outcomes

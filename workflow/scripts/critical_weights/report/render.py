@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,3 +61,8 @@ def cell(text: str, kind: str) -> str:
 def anchor(text: str) -> str:
     """Return a name for use in links: lower case, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def digest(script: str) -> str:
+    """Return what a page's content policy names its own script by; any other script is refused by the browser."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

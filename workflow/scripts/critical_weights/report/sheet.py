@@ -24,6 +24,7 @@ class Table:
         columns: heading and kind (TEXT, NUMBER or CODE) of each column.
         rows: formatted cells.
         note: population, number of things, units.
+        choose: heading of the first column where the page is to offer a choice among its values.
 
     """
 
@@ -31,6 +32,21 @@ class Table:
     columns: tuple[tuple[str, str], ...]
     rows: list[list[str]]
     note: str = ""
+    choose: str = ""
+
+    @property
+    def sortable(self) -> bool:
+        """Whether its order may be changed: rows of one kind, more than two."""
+        return len(self.rows) > 2 and self.columns[0][0] != ""
+
+    @property
+    def filterable(self) -> bool:
+        """Whether it is too long to be taken in at a glance."""
+        return len(self.rows) >= LONG or bool(self.choose)
+
+
+LONG = 15
+"""From so many rows on a table can be filtered."""
 
 
 def named(caption: str, pairs: list[tuple[str, str]], note: str = "") -> Table:

@@ -49,6 +49,18 @@ def _with_bounds(value: str, low: str, high: str) -> str:
     return value if low == high else f"{value} ({low.removesuffix(' %')} to {high})"
 
 
+def interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+    """Format a figure with its interval: ``0.334 (0.282 to 0.384)``; without one where it has none."""
+    if low is None or high is None:
+        return real(value, digits)
+    return f"{real(value, digits)} ({real(low, digits)} to {real(high, digits)})"
+
+
+def chance(p: float | None) -> str:
+    """Format a probability that may be too small for a float."""
+    return MISSING if p is None else real(p, 2) if p > 0 else "< 1e-300"
+
+
 def size(value: int | None) -> str:
     """Format bytes: ``2.1 GB`` (powers of ten)."""
     if value is None:

@@ -36,11 +36,17 @@ def limits(facts: Mapping[str, Any]) -> str:
     repeated = f", {count(different)} of them different" if used["n_duplicates"] else ""
     noisy = [name for name, metric in facts["metrics"].items() if metric["family"] == "curvature"]
     noise = f" Scores by {listed(noisy)} are estimates from random probes." if noisy else ""
-    return (
-        f"the scores come from one set of {plural(used['n_texts'], 'text')}{repeated}; how far other texts would "
-        "change them is not measured here. A score is an estimate made without changing the weight: what really "
-        f"happens to the loss when a weight is changed is not measured here either.{noise}"
-    )
+    if facts["stability"]:
+        texts = "what drawing from these texts again changes is under Stability, other texts may differ more"
+    else:
+        texts = "how far other texts would change them is not measured here"
+    text = f"the scores come from one set of {plural(used['n_texts'], 'text')}{repeated}; {texts}. "
+    text += "A score is an estimate made without changing the weight: what really happens to the loss when a weight is "
+    if facts["validation"]:
+        text += "changed is under Validation, for some of them."
+    else:
+        text += "changed is not measured here" + ("." if facts["stability"] else " either.")
+    return text + noise
 
 
 def checks(facts: Mapping[str, Any]) -> str:

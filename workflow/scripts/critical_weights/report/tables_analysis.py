@@ -14,7 +14,8 @@ def overlap(rows: list[Mapping[str, Any]]) -> Table:
     """Overlap of the metrics over all tensors."""
     cells = [
         [row["a"], row["b"], row["k"], show.count(row["shared"]), show.share(row["share"]),
-         show.real(row["jaccard"], 3), show.real(row["expected"], 3), _p(row["p"]), show.yes_no(row["complete"])]
+         show.real(row["jaccard"], 3), show.real(row["expected"], 3), show.chance(row["p"]),
+         show.yes_no(row["complete"])]
         for row in at_one_k(rows)
     ]  # fmt: skip
     columns = (("a", CODE), ("b", CODE), *((n, NUMBER) for n in (
@@ -24,8 +25,52 @@ def overlap(rows: list[Mapping[str, Any]]) -> Table:
     return Table("Overlap between metrics", columns, cells, note)
 
 
-def _p(p: float | None) -> str:
-    return show.MISSING if p is None else show.real(p, 2) if p > 0 else "< 1e-300"
+def overlap_pooled(rows: list[Mapping[str, Any]]) -> Table:
+    """Overlap of the metrics when each tensor gives its first k."""
+    cells = [
+        [row["a"], row["b"], row["k"], show.count(row["shared"]), show.share(row["share"]),
+         show.real(row["expected"], 3), show.chance(row["p"])]
+        for row in at_one_k(rows)
+    ]  # fmt: skip
+    columns = (("a", CODE), ("b", CODE), *((n, NUMBER) for n in (
+        "k of each tensor", "shared weights", "of all", "expected by chance", "p")))  # fmt: skip
+    note = "The first k weights of every tensor by each metric, together. Expected and p: as many independent draws "
+    note += "from each tensor. Weights of a line are not independent, so that p is too small."
+    return Table("Overlap of the first of every tensor", columns, cells, note)
+
+
+def overlap_of_lines(rows: list[Mapping[str, Any]]) -> Table:
+    """Overlap of the metrics' rows, columns and neurons."""
+    cells = [
+        [row["a"], row["b"], _LINE_WORDS[scope], row["k"], show.count(row["shared"]), show.share(row["share"]),
+         show.real(row["expected"], 3), show.chance(row["p"])]
+        for scope in _LINE_WORDS
+        for row in at_one_k([own for own in rows if own["scope"] == scope])
+    ]  # fmt: skip
+    columns = (("a", CODE), ("b", CODE), ("of", TEXT), *((n, NUMBER) for n in (
+        "k", "shared", "of k", "expected by chance", "p")))  # fmt: skip
+    note = "Lines by their largest score, over all tensors; neurons are those of the MLPs."
+    return Table("Overlap of whole rows, columns and neurons", columns, cells, note)
+
+
+_LINE_WORDS = {"row": "rows", "col": "columns", "neuron": "neurons"}
+
+
+def agreement(rows: list[Mapping[str, Any]] | None) -> Table:
+    """How alike the metrics rank and score, pair by pair."""
+    cells = [
+        [row["a"], row["b"], row["quantity"], row["over"], "-" if row["persistence"] is None else
+         show.real(row["persistence"]),
+         "-" if row["value"] is None else show.interval(row["value"], row["low"], row["high"]),
+         show.count(row["depth"]), show.count(row["n"])]
+        for row in rows or []
+    ]  # fmt: skip
+    columns = (("a", CODE), ("b", CODE), ("quantity", TEXT), ("over", TEXT), *((n, NUMBER) for n in (
+        "persistence", "value", "places read", "weights")))  # fmt: skip
+    note = ("rbo: rank-biased overlap, in brackets the least and most that any continuation gives; spearman, kendall: "
+            "correlation of the scores, over weights that are at the top of both (shared) or of either (union). Such a "
+            "choice lowers correlations: they compare pairs and do not stand for all weights.")  # fmt: skip
+    return Table("Agreement of the metrics", columns, cells, note)
 
 
 def overlap_in_tensors(rows: list[Mapping[str, Any]]) -> Table:
@@ -55,6 +100,29 @@ def concentration(metrics: Mapping[str, Any]) -> Table:
     note = ("Population: all scored weights. Gini: 0 if all scores are equal, 1 if one weight has all. In brackets: "
             "bounds, where a histogram stands in for the scores.")  # fmt: skip
     return Table("Concentration", columns, rows, note)
+
+
+def tails(metrics: Mapping[str, Any]) -> Table:
+    """How heavy the tail of the scores is, beside that of the weights' own size."""
+    rows = []
+    for name, metric in metrics.items():
+        own = metric["concentration"] or {}
+        whole, gini, peak = (own.get(key) for key in ("tail_index_range", "gini", "max_over_mean"))
+        over = next(iter(own.get("top_mean_over_median") or []), None)
+        rows.append([name, _bounded(whole, show.bounded), _null(whole), _bounded(over, show.bounded), _null(over),
+                     _bounded(peak, show.bounded), _null(peak), _bounded(gini, show.bounded), _null(gini),
+                     show.count(len(own.get("tail_index") or []))])  # fmt: skip
+    columns = (("metric", CODE), *((n, NUMBER) for n in (
+        "tail index", "magnitude's tail index", "mean of the top 1 % / median", "magnitude's ratio", "max / mean",
+        "magnitude's max / mean", "Gini coefficient", "magnitude's Gini coefficient", "tail indices")))  # fmt: skip
+    note = ("Population: all scored weights. Tail index: Hill's alpha, the smaller the heavier the tail; the median "
+            "over several numbers of top weights, in brackets the least and the most. Beside each figure: the same "
+            "of the weights' absolute values.")  # fmt: skip
+    return Table("Tails, beside the weights' own size", columns, rows, note)
+
+
+def _null(figure: Mapping[str, Any] | None) -> str:
+    return "-" if figure is None or figure["magnitude"] is None else show.real(figure["magnitude"])
 
 
 def _bounded(figure: Mapping[str, Any] | None, form: Any) -> str:

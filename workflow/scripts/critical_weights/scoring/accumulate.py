@@ -2,7 +2,7 @@
 
 For ``y = x W^T`` the gradient of text s is ``G_s = delta_s^T x_s`` (out x in), summed over the text's positions. Its
 square must be taken text by text. G_s is formed for a band of rows small enough to stay in the processor's cache, and
-every statistic is updated from there: the matrix is read and written once a text, never the whole of G_s.
+every statistic is updated from there, for all texts, before the next band: never the whole of a G_s.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-BAND_ELEMENTS = 1 << 16
-"""Entries of G_s formed at a time on a CPU: with four statistics beside it, some 1.3 MB of float32."""
+from .bands import bands, over_bands
+from .fused import add_linear_fused, fused_available
+
 GRADIENT_STATISTICS = ("grad", "grad_sq", "grad_abs", "grad_sq_token")
 
 
@@ -43,17 +44,21 @@ class Sums:
         """Whether a statistic needs each text's own gradient."""
         return any(name != "grad" for name in self.tensors)
 
-    def add(self, gradient: Tensor, predicted: int, rows: slice = slice(None)) -> None:
-        """Add one text's gradient of a band of rows; ``gradient`` is overwritten."""
+    def band(self, rows: slice) -> Sums:
+        """Return the sums of some rows, sharing memory."""
+        return Sums({name: total[rows] for name, total in self.tensors.items()})
+
+    def add(self, gradient: Tensor, predicted: int) -> None:
+        """Add one text's gradient; ``gradient`` is overwritten."""
         t = self.tensors
         if "grad" in t:
-            t["grad"][rows] += gradient
+            t["grad"] += gradient
         if "grad_sq_token" in t:
-            t["grad_sq_token"][rows].addcmul_(gradient, gradient)
+            t["grad_sq_token"].addcmul_(gradient, gradient)
         if "grad_sq" in t:
-            t["grad_sq"][rows].addcmul_(gradient, gradient, value=1 / predicted**2)
+            t["grad_sq"].addcmul_(gradient, gradient, value=1 / predicted**2)
         if "grad_abs" in t:
-            t["grad_abs"][rows].add_(gradient.abs_(), alpha=1 / predicted)
+            t["grad_abs"].add_(gradient.abs_(), alpha=1 / predicted)
 
     def add_rows(self, gradient: Tensor, predicted: int, rows: Tensor) -> None:
         """Add one text's gradient of some rows, given by distinct indices; the other rows' are zero."""
@@ -96,6 +101,9 @@ def add_linear(sums: Sums, left: Tensor, right: Tensor, lengths: Sequence[int], 
 
     """
     dtype = sums.dtype
+    if fused_available(left.device, dtype):
+        add_linear_fused(sums, left, right, lengths, predicted)
+        return
     rows, columns = left.shape[-1], right.shape[-1]
     texts = [
         (left[s, :n].to(dtype), right[s, :n].to(dtype), t)
@@ -105,14 +113,16 @@ def add_linear(sums: Sums, left: Tensor, right: Tensor, lengths: Sequence[int], 
         total = sums.tensors["grad"]
         torch.addmm(total, torch.cat([a for a, _, _ in texts]).T, torch.cat([b for _, b, _ in texts]), out=total)
         return
-    band = max(1, min(rows, BAND_ELEMENTS // columns))
-    buffer = torch.empty(band, columns, dtype=dtype, device=left.device)
-    for start in range(0, rows, band):
-        stop = min(start + band, rows)
-        gradient = buffer[: stop - start]
+
+    @torch.no_grad()
+    def work(band: slice) -> None:
+        gradient = torch.empty(band.stop - band.start, columns, dtype=dtype, device=left.device)
+        own = sums.band(band)
         for a, b, t in texts:
-            torch.mm(a[:, start:stop].T, b, out=gradient)
-            sums.add(gradient, t, slice(start, stop))
+            torch.mm(a[:, band].T, b, out=gradient)
+            own.add(gradient, t)
+
+    over_bands(work, bands(rows, columns, left.device), left.device)
 
 
 def add_bias(sums: Sums, delta: Tensor, lengths: Sequence[int], predicted: Sequence[int]) -> None:
@@ -125,6 +135,9 @@ def add_bias(sums: Sums, delta: Tensor, lengths: Sequence[int], predicted: Seque
 def token_gradients(ids: Tensor, delta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return one text's distinct tokens, ascending, and the gradient of the embedding's row of each."""
     rows, inverse = torch.unique(ids, return_inverse=True)
+    if delta.device.type != "cpu":  # there index_add_ adds in another order each time
+        member = inverse == torch.arange(len(rows), device=delta.device)[:, None]
+        return rows, member.to(dtype) @ delta.to(dtype)
     gradient = torch.zeros(len(rows), delta.shape[-1], dtype=dtype, device=delta.device)
     gradient.index_add_(0, inverse, delta.to(dtype))
     return rows, gradient
@@ -162,19 +175,26 @@ def add_tied(
             here = (rows >= 0) & (rows < size)
             total.index_add_(0, rows[here], gradient[here])
         return
-    band = max(1, min(size, BAND_ELEMENTS // columns))
-    edges = torch.arange(0, size + band, band, device=head[0].device).clamp(max=size)
+    device = head[0].device
+    parts = bands(size, columns, device)
+    # Where each band begins in each text's rows, asked for once: most texts have no token in most bands.
+    edges = torch.tensor([*(band.start for band in parts), size], device=device)
     ends = [torch.searchsorted(rows, edges).tolist() for _, _, rows, _, _ in texts]
-    buffer = torch.empty(band, columns, dtype=dtype, device=head[0].device)
-    for place, start in enumerate(range(0, size, band)):
-        stop = min(start + band, size)
-        total = buffer[: stop - start]
+    places = {band.start: place for place, band in enumerate(parts)}
+
+    @torch.no_grad()
+    def work(band: slice) -> None:
+        total = torch.empty(band.stop - band.start, columns, dtype=dtype, device=device)
+        own = sums.band(band)
+        place = places[band.start]
         for (delta, x, rows, gradient, t), end in zip(texts, ends, strict=True):
-            torch.mm(delta[:, start:stop].T, x, out=total)
+            torch.mm(delta[:, band].T, x, out=total)
             first, last = end[place], end[place + 1]
             if first < last:
-                total[rows[first:last] - start] += gradient[first:last]
-            sums.add(total, t, slice(start, stop))
+                total[rows[first:last] - band.start] += gradient[first:last]
+            own.add(total, t)
+
+    over_bands(work, parts, device)
 
 
 def add_replayed(

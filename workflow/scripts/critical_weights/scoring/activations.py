@@ -12,6 +12,9 @@ from torch.overrides import TorchFunctionMode
 
 from .experts import eager_experts
 
+WITHOUT_FIRST = "_without_first"
+"""End of the names of those statistics that leave the first position of every text out."""
+
 _MATMUL = (torch.matmul, Tensor.matmul, Tensor.__matmul__)
 
 
@@ -23,6 +26,9 @@ class InputStatistics(TorchFunctionMode):
     is token j's share of the tokens, its sum over a text of x_tj^2 the count of j. A tied tensor takes its embedding
     use. Of a 3-D tensor each expert has its own input; its mean is over the tokens routed to that expert, and an expert
     that saw none has 0.
+
+    Beside each statistic stands the one without the first position of every text, its name ending in
+    :data:`WITHOUT_FIRST`; not for experts, which are not told the positions of their tokens.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
@@ -34,6 +40,7 @@ class InputStatistics(TorchFunctionMode):
         self._abs: dict[str, Tensor] = {}
         self._square: dict[str, Tensor] = {}
         self._rows: dict[str, Tensor] = {}
+        self._first: dict[str, tuple[Tensor, Tensor]] = {}
         self._embeddings: set[str] = set()
         self._texts = 0
 
@@ -81,7 +88,13 @@ class InputStatistics(TorchFunctionMode):
             return
         name, parameter, expert = found
         x = x.detach().reshape(-1, x.shape[-1]).to(self._dtype)
-        self._add(name, parameter, axis, expert, x.abs().sum(0), x.square().sum(0), len(x))
+        if expert is not None:
+            self._add(name, parameter, axis, expert, x.abs().sum(0), x.square().sum(0), len(x))
+            return
+        # Position 0 is summed apart: its activations can be so large that taking them away again leaves rounding.
+        rest = x[1:]
+        self._add(name, parameter, axis, None, rest.abs().sum(0), rest.square().sum(0), len(rest))
+        self._add_first(name, x[0].abs(), x[0].square())
 
     def _see_tokens(self, ids: Tensor, weight: Tensor) -> None:
         found = self._named(weight)
@@ -91,8 +104,13 @@ class InputStatistics(TorchFunctionMode):
         if name not in self._embeddings:  # of a tied tensor forget the head's use
             self._embeddings.add(name)
             self._abs.pop(name, None)
-        counts = torch.bincount(ids.reshape(-1), minlength=parameter.shape[0]).to(self._dtype)
-        self._add(name, parameter, -2, None, counts, counts, ids.numel())
+            self._first.pop(name, None)
+        flat = ids.reshape(-1)
+        counts, first = (
+            torch.bincount(part, minlength=parameter.shape[0]).to(self._dtype) for part in (flat[1:], flat[:1])
+        )
+        self._add(name, parameter, -2, None, counts, counts, len(flat) - 1)
+        self._add_first(name, first, first)
 
     def _add(
         self, name: str, weight: Tensor, axis: int, expert: int | None, total: Tensor, square: Tensor, rows: int
@@ -108,6 +126,12 @@ class InputStatistics(TorchFunctionMode):
         self._square[name][slot] += square
         self._rows[name][slot] += rows
 
+    def _add_first(self, name: str, total: Tensor, square: Tensor) -> None:
+        if name not in self._first:
+            self._first[name] = (torch.zeros_like(total), torch.zeros_like(square))
+        self._first[name][0].add_(total)
+        self._first[name][1].add_(square)
+
     def end_text(self) -> None:
         """Count one text."""
         self._texts += 1
@@ -119,10 +143,18 @@ class InputStatistics(TorchFunctionMode):
             value = value[:, None, :] if self._axis[name] == -1 else value[:, :, None]
             return value if len(self._abs[name]) > 1 else value[0]
 
-        return {
-            name: {
-                "input_abs": shaped(name, total / self._rows[name].clamp(min=1)[:, None]),
-                "input_sq": shaped(name, self._square[name] / self._texts),
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, rest in self._abs.items():
+            total, square, rows = rest, self._square[name], self._rows[name]
+            own = found[name] = {}
+            if name in self._first:
+                own |= {
+                    "input_abs" + WITHOUT_FIRST: shaped(name, rest / rows.clamp(min=1)[:, None]),
+                    "input_sq" + WITHOUT_FIRST: shaped(name, square / self._texts),
+                }
+                total, square, rows = rest + self._first[name][0], square + self._first[name][1], rows + self._texts
+            own |= {
+                "input_abs": shaped(name, total / rows.clamp(min=1)[:, None]),
+                "input_sq": shaped(name, square / self._texts),
             }
-            for name, total in self._abs.items()
-        }
+        return found

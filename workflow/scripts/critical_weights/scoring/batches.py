@@ -22,11 +22,13 @@ class Batch:
     Attributes:
         ids: (texts, width) token ids; padding repeats the text's first token, an id that surely exists.
         lengths: tokens of each text.
+        places: place of each text among all of them.
 
     """
 
     ids: Tensor
     lengths: tuple[int, ...]
+    places: tuple[int, ...]
 
     @property
     def predicted(self) -> tuple[int, ...]:
@@ -68,8 +70,10 @@ def pack(texts: Sequence[Sequence[int]], max_tokens: int, device: torch.device |
     while start < len(order):
         width = len(texts[order[start]])
         count = max(1, min(len(order) - start, max_tokens // width))
-        rows = [list(texts[i]) for i in order[start : start + count]]
+        places = tuple(order[start : start + count])
+        rows = [list(texts[i]) for i in places]
         padded = [row + [row[0]] * (width - len(row)) for row in rows]
-        batches.append(Batch(torch.tensor(padded, dtype=torch.long, device=device), tuple(map(len, rows))))
+        ids = torch.tensor(padded, dtype=torch.long, device=device)
+        batches.append(Batch(ids, tuple(map(len, rows)), places))
         start += count
     return batches

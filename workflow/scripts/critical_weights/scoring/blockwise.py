@@ -3,58 +3,43 @@
 Forward once, block by block, keeping each block's input for every batch; then from the loss back: each block is run
 again from its kept input with gradients on, its statistics over all texts are finished and handed on, and what it
 holds is freed. Head and embedding go in chunks of rows. Nothing of a weight's size is ever kept for a text.
+
+The parts follow each other as head, blocks from the last to the first, and what is outside. Each one is told to
+:mod:`.kept_parts` when it is finished: with what is told there a later run goes on behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..log import choice, logger, progress
-from .accumulate import Sums, add_bias, add_linear, add_tied
-from .batches import Batch, pack
+from .accumulate import Sums
+from .batches import pack
+from .block_plan import BlockPlan
 from .capture import Capture
 from .compact import compact_embedding, used_tokens
 from .experts import eager_experts
-from .gradients import GradientSums
-from .head import ChunkedHead
+from .head import ChunkedHead, LogitShape
+from .kept_inputs import KeptInputs
+from .kept_parts import Kept, NothingKept
 from .loss import accumulator_dtype
 from .outside import Outside
+from .part_sums import PartSums
+from .processes import ALONE, Processes
 from .seam import Summary, TensorStatistics
-from .stack import BlockCall, Stack
-from .uses import Observed, Use, can_be_caught, group_uses
+from .shelf import Shelf
+from .stack import Stack
+from .text_gradients import predicted_positions
+from .uses import Use, can_be_caught, group_uses
+from .vocabulary import Vocabulary
 from .weights import ResidentWeights, Weights
-
-
-@dataclass(frozen=True)
-class BlockPlan:
-    """What bounds the block engine's memory.
-
-    Attributes:
-        batch_tokens: padded tokens a batch at most.
-        chunk_rows: rows of head and embedding at a time; None for all of them.
-        keep_logits: whether the gradients of all logits are kept until they are used last.
-
-    """
-
-    batch_tokens: int = 2048
-    chunk_rows: int | None = None
-    keep_logits: bool = True
-
-
-@dataclass
-class _Pass:
-    """What a pass carries from its forward to its backward half, by batch."""
-
-    batches: list[Batch]
-    calls: list[list[BlockCall]] = field(default_factory=list)
-    kept: list[list[Tensor]] = field(default_factory=list)
-    deltas: list[Tensor] = field(default_factory=list)
 
 
 class BlockGradients:
@@ -62,12 +47,14 @@ class BlockGradients:
 
     Args:
         model: in eval mode; its parameters in memory, or on the meta device with ``weights`` to read them.
-        texts: token ids of each text.
+        texts: token ids of each text, of all processes.
         wanted: statistics of the analysed tensors; of the others only ``grad`` is gathered, for the self-checks.
         analysed: the analysed tensors.
         plan: what bounds its memory.
         weights: where the weights are.
         device: where to compute; by default where the parameters are.
+        processes: those that share the texts; only the first one's statistics are over all of them.
+        kept: what an earlier run finished, and where to keep what this one does.
 
     """
 
@@ -80,230 +67,175 @@ class BlockGradients:
         plan: BlockPlan | None = None,
         weights: Weights | None = None,
         device: torch.device | None = None,
+        processes: Processes = ALONE,
+        kept: Kept | None = None,
     ) -> None:
         self.summary = Summary(n_texts=len(texts), n_predicted=sum(len(ids) - 1 for ids in texts))
         self._model = model
-        self._texts = texts
+        self._processes = processes
+        self._texts = processes.share(texts)
         self._plan = plan or BlockPlan()
         self._weights = weights or ResidentWeights(model)
+        self._kept = kept or NothingKept()
         first = next(model.parameters())
         self._device = device or first.device
         self._dtype = accumulator_dtype(first.dtype)
+        self._predicted = None  # T_s of each text, where single texts' gradients are kept: by one process alone
+        if self._plan.by_text and processes.count == 1:
+            self._predicted = predicted_positions(texts, self._device)
         self._wanted = {n: wanted if n in analysed else ("grad",) for n, _ in model.named_parameters()}
 
     def __iter__(self) -> Iterator[TensorStatistics]:
         """Run forward, then yield the tensors of each part as soon as it is finished, last block first."""
         stack, groups = Stack(self._model), group_uses(self._model)
+        finished, facts = self._kept.finished, dict(self._kept.facts)
+        self.summary.corpus_loss = facts.get("corpus_loss")
+        if finished:
+            done = min(finished - 1, len(stack))
+            logger(__name__).info("going on after %d of %d blocks, kept by an earlier run", done, len(stack))
+        if finished == len(stack) + 2:
+            return
         outside = Outside.find(self._model, groups, stack.names("outside"))
-        rest = [name for name, group in groups.items() if not can_be_caught(group)]
+        static = [name for name, group in groups.items() if not can_be_caught(group)]
         with ExitStack() as held:
             held.enter_context(eager_experts(self._model))
-            run = _Pass(pack(self._texts, 1 if rest else self._plan.batch_tokens, self._device))
-            tokens = used_tokens(run.batches)
+            found = static + facts.get("odd", [])
+            shelf = held.enter_context(Shelf(self._plan.inputs, self._device, self._plan.scratch))
+            run = KeptInputs(pack(self._texts, 1 if found else self._plan.batch_tokens, self._device), shelf)
+            tokens = self._processes.union(used_tokens(run.batches), outside.vocabulary[outside.embedding])
             held.enter_context(self._weights.loaded(outside.others))
             embedding = self._model.get_input_embeddings()
             read = lambda ids: self._weights.rows(outside.embedding, ids)  # noqa: E731 (names the tensor once)
             held.enter_context(compact_embedding(embedding, tokens, read))
             shape = self._start(stack, run, outside)
-            odd = self._forward(stack, run, groups)
-            if odd and not rest:  # found only by running: then every text has to have its own pass
-                run = _Pass(pack(self._texts, 1, self._device))
-                self._forward(stack, run, groups)
-            rest += odd
+            left = len(stack) + min(1 - finished, 0)
+            # Only inputs of blocks that are still to do are needed; a tied head is used last, from the last output.
+            depth = len(stack) if finished == 0 or outside.tied else max(left - 1, 0)
+            odd = run.run(stack, self._weights, groups, depth)
+            if finished == 0:
+                if odd and not static:  # found only by running: then every text has to have its own pass
+                    run = KeptInputs(pack(self._texts, 1, self._device), shelf)
+                    run.run(stack, self._weights, groups, depth)
+                facts["odd"] = odd
+            rest = static + facts["odd"]
             if rest:
                 reason = f"{len(rest)} tensors need each text's own backward pass, first {rest[0]}"
                 choice("texts a batch", 1, reason, logger(__name__))
             caught = {name: group for name, group in groups.items() if name not in rest}
-            others = self._sums(outside.others, caught)
-            head = yield from self._tail(stack, run, others, caught, outside, shape)
-            for index in progress(reversed(range(len(stack))), len(stack), "gradient pass", "blocks"):
-                yield from self._block(stack, run, index, caught)
-            seen = self._embed(stack, run, others, caught, embedding)
-            yield from self._finished(others)
+            sums_of = partial(PartSums, self._model, wanted=self._wanted, caught=caught, dtype=self._dtype,
+                              by_text=self._predicted)  # fmt: skip
+            others = sums_of(outside.others)
+            large = Vocabulary(outside, run.batches, self._wanted, self._weights, self._means,
+                               self._plan.chunk_rows, self._dtype, self._device, self._predicted)  # fmt: skip
+            if finished == 0:
+                head = yield from self._tail(stack, run, others, large, shape)
+                others.forget_texts()
+                facts["corpus_loss"] = self.summary.corpus_loss
+                self._finish(run, others, facts)
+            else:
+                head = self._tied_head(stack, run, large, shape) if outside.tied else None
+                self._restore(run, others, left)
+            for index in progress(reversed(range(left)), left, "gradient pass", "blocks"):
+                names = stack.names(index)
+                with self._weights.loaded(names):
+                    yield from self._block(stack, run, index, sums_of(names))
+                self._finish(run, others, facts)
+            seen = self._embed(stack, run, others, embedding)
+            yield from others.finished(self._means)
         if outside.tied:
-            yield from self._head_statistics(head, outside, run.batches, [(tokens[ids], d) for ids, d in seen])
+            yield from large.head(head, [(tokens[ids], d) for ids, d in seen])
         else:
-            yield from self._embedding_statistics(outside, run.batches, tokens, seen)
+            yield from large.embedding(tokens, seen)
+        self._kept.finish({}, facts)
 
-    def _start(self, stack: Stack, run: _Pass, outside: Outside) -> object:
+    def _finish(self, run: KeptInputs, others: PartSums, facts: dict[str, Any]) -> None:
+        """Tell that a part is finished, and what the next one starts from."""
+        deltas = {f"delta {b}": delta for b, delta in enumerate(run.deltas)}
+        self._kept.finish(deltas | others.state(), facts)
+
+    def _restore(self, run: KeptInputs, others: PartSums, left: int) -> None:
+        """Put back what an earlier run told last; ``left`` blocks are still to do."""
+        state = self._kept.take_state()
+        del run.kept[left:]
+        run.deltas = [state[f"delta {b}"].to(self._device) for b in range(len(run.batches))]
+        others.restore(state)
+
+    def _start(self, stack: Stack, run: KeptInputs, outside: Outside) -> LogitShape:
         """Learn how blocks answer and what becomes of logits, on the shortest batch."""
         short = run.batches[-1]
         with self._weights.loaded(stack.names(0)):
             stack.learn_answer(short)
         return outside.logit_shape(stack, short)
 
-    def _forward(self, stack: Stack, run: _Pass, groups: dict[str, list[Use]]) -> list[str]:
-        """Keep each block's inputs and calls (the last block's outputs too); return what cannot be caught after all."""
-        odd = []
-        with torch.no_grad():
-            hidden = []
-            for batch in run.batches:
-                first, called = stack.calls(batch)
-                hidden.append(first)
-                run.calls.append(called)
-            run.kept = [hidden]
-            for index in progress(range(len(stack)), len(stack), "forward pass", "blocks"):
-                names = [n for n in stack.names(index) if can_be_caught(groups[n])]
-                with self._weights.loaded(stack.names(index)):
-                    with Observed([use.module for n in names for use in groups[n]], run.batches[0]) as observed:
-                        hidden = [stack.run_block(index, run.calls[0][index], run.kept[-1][0])]
-                    for b in range(1, len(run.batches)):
-                        hidden.append(stack.run_block(index, run.calls[b][index], run.kept[-1][b]))
-                odd += [n for n in names if not all(observed.plain(use.module) for use in groups[n])]
-                run.kept.append(hidden)
-        return odd
+    def _head(self, run: KeptInputs, inputs: list[Tensor], large: Vocabulary, shape: LogitShape) -> ChunkedHead:
+        rows = large.outside.chunks(self._plan.chunk_rows)
+        read = lambda chunk: large.outside.read(self._weights, chunk)  # noqa: E731
+        return ChunkedHead(run.batches, inputs, read, rows, shape, self._plan.keep_logits)
+
+    @torch.no_grad()
+    def _tied_head(self, stack: Stack, run: KeptInputs, large: Vocabulary, shape: LogitShape) -> ChunkedHead:
+        """Return the head as an earlier run had it when it came to the blocks."""
+        outputs = run.take()
+        inputs = [stack.head_input(batch, hidden) for batch, hidden in zip(run.batches, outputs, strict=True)]
+        head = self._head(run, inputs, large, shape)
+        head.losses()
+        return head
 
     def _tail(
-        self,
-        stack: Stack,
-        run: _Pass,
-        sums: GradientSums,
-        caught: dict[str, list[Use]],
-        outside: Outside,
-        shape: object,
+        self, stack: Stack, run: KeptInputs, sums: PartSums, large: Vocabulary, shape: LogitShape
     ) -> Iterator[TensorStatistics]:
         """Go from the last block's outputs to the loss and back; yield the head where it is not tied.
 
         Returns the head, for a tied one's statistics later.
         """
-        outputs = run.kept.pop()
-        with self._capture(sums, caught):
+        outputs = run.take()
+        with sums.capture():
             graphs = [stack.head_input(b, h.requires_grad_(True)) for b, h in zip(run.batches, outputs, strict=True)]
-        inputs = [x.detach() for x in graphs]
-        rows = outside.chunks(self._plan.chunk_rows)
-        read = lambda chunk: outside.read(self._weights, chunk)  # noqa: E731
-        head = ChunkedHead(run.batches, inputs, read, rows, shape, self._plan.keep_logits)
+        head = self._head(run, [x.detach() for x in graphs], large, shape)
         with torch.no_grad():
-            self.summary.corpus_loss = head.losses() / self.summary.n_predicted
-        back = [torch.zeros_like(x) for x in inputs]
-        if outside.tied:
+            self.summary.corpus_loss = self._processes.total(head.losses()) / self.summary.n_predicted
+        back = [torch.zeros_like(x) for x in head.inputs]
+        if large.outside.tied:
             with torch.no_grad():
                 for chunk, deltas in head.gradients():
                     for total, delta in zip(back, deltas, strict=True):
                         total += delta.to(total.dtype) @ chunk.weight
         else:
-            yield from self._head_statistics(head, outside, run.batches, None, back)
-        with self._capture(sums, caught):
+            yield from large.head(head, back=back)
+        with sums.capture():
             for b, batch in enumerate(run.batches):
                 sums.begin(batch)
                 graphs[b].backward(back[b])
                 run.deltas.append(outputs[b].grad)
-                self._add_plain(sums, caught)
+                sums.end_batch()
         return head
 
-    def _head_statistics(
-        self,
-        head: ChunkedHead,
-        outside: Outside,
-        batches: Sequence[Batch],
-        embedded: Sequence[tuple[Tensor, Tensor]] | None,
-        back: Sequence[Tensor] | None = None,
-    ) -> Iterator[TensorStatistics]:
-        """Yield the head's tensors chunk by chunk; add up the gradient of its inputs in ``back``."""
-        name, bias = outside.head, outside.head_bias
-        biases = []
-        for chunk, deltas in head.gradients():
-            with torch.no_grad():
-                sums = Sums.zeros(chunk.weight.shape, self._wanted[name], self._dtype, self._device)
-                own = None
-                if bias:
-                    own = Sums.zeros(chunk.weight.shape[:1], self._wanted[bias], self._dtype, self._device)
-                for b, batch in enumerate(batches):
-                    x, delta = head.inputs[b], deltas[b]
-                    if embedded is None:
-                        add_linear(sums, delta, x, batch.lengths, batch.predicted)
-                    else:
-                        first = chunk.rows.start
-                        add_tied(sums, (delta, x), embedded[b], batch.lengths, batch.predicted, first)
-                    if own:
-                        add_bias(own, delta, batch.lengths, batch.predicted)
-                    if back:
-                        back[b].add_(delta.to(back[b].dtype) @ chunk.weight)
-                if own:
-                    biases.append((chunk.bias, self._means(own)))
-                item = TensorStatistics(name, chunk.weight.to(self._dtype), self._means(sums))
-                del sums, chunk, deltas, delta
-            yield item
-            del item
-        if biases:
-            means = {s: torch.cat([m[s] for _, m in biases]) for s in biases[0][1]}
-            yield TensorStatistics(bias, torch.cat([v for v, _ in biases]).to(self._dtype), means)
-
-    def _block(self, stack: Stack, run: _Pass, index: int, caught: dict[str, list[Use]]) -> Iterator[TensorStatistics]:
+    def _block(self, stack: Stack, run: KeptInputs, index: int, sums: PartSums) -> Iterator[TensorStatistics]:
         """Run one block again and back over all batches; yield its tensors."""
-        names = stack.names(index)
-        inputs = run.kept.pop()
-        with self._weights.loaded(names):
-            sums = self._sums(names, caught)
-            with self._capture(sums, caught):
-                for b, batch in enumerate(run.batches):
-                    sums.begin(batch)
-                    hidden = inputs[b].requires_grad_(True)
-                    stack.run_block(index, run.calls[b][index], hidden).backward(run.deltas[b])
-                    run.deltas[b] = hidden.grad
-                    self._add_plain(sums, caught)
-            yield from self._finished(sums)
+        inputs = run.take()
+        with sums.capture():
+            for b, batch in enumerate(run.batches):
+                sums.begin(batch)
+                hidden = inputs[b].requires_grad_(True)
+                stack.run_block(index, run.calls[b][index], hidden).backward(run.deltas[b])
+                run.deltas[b] = hidden.grad
+                sums.end_batch()
+        yield from sums.finished(self._means)
 
     def _embed(
-        self,
-        stack: Stack,
-        run: _Pass,
-        others: GradientSums,
-        caught: dict[str, list[Use]],
-        embedding: nn.Embedding,
+        self, stack: Stack, run: KeptInputs, others: PartSums, embedding: nn.Embedding
     ) -> list[tuple[Tensor, Tensor]]:
         """Go back through what comes before the blocks; return compact token ids and their rows' gradients by batch."""
         seen: list[tuple[Tensor, Tensor]] = []
         use = Use("", embedding, "weight", "embedding")
         catch = Capture([use], lambda _, ids, delta: seen.append((ids, delta * Outside.scale(embedding))))
-        with self._capture(others, caught), catch:
+        with others.capture(), catch:
             for b, batch in enumerate(run.batches):
                 others.begin(batch)
                 stack.embed(batch).backward(run.deltas[b])
-                self._add_plain(others, caught)
+                others.end_batch()
         return seen
 
-    def _embedding_statistics(
-        self, outside: Outside, batches: Sequence[Batch], tokens: Tensor, seen: Sequence[tuple[Tensor, Tensor]]
-    ) -> Iterator[TensorStatistics]:
-        """Yield the embedding slab by slab; rows of tokens that no text holds are 0."""
-        name = outside.embedding
-        size = seen[0][1].shape[-1]
-        compact = Sums.zeros((len(tokens), size), self._wanted[name], self._dtype, self._device)
-        with torch.no_grad():
-            for batch, (ids, delta) in zip(batches, seen, strict=True):
-                compact.add_tokens(ids, delta, batch.lengths, batch.predicted)
-            means = self._means(compact)
-            for rows in outside.chunks(self._plan.chunk_rows, name):
-                weight = self._weights.rows(name, rows).to(self._dtype)
-                here = (tokens >= rows.start) & (tokens < rows.stop)
-                slab = {statistic: torch.zeros_like(weight) for statistic in means}
-                for statistic, values in means.items():
-                    slab[statistic][tokens[here] - rows.start] = values[here]
-                item = TensorStatistics(name, weight, slab)
-                del weight, slab
-                yield item
-                del item
-
-    def _sums(self, names: Iterable[str], caught: dict[str, list[Use]]) -> GradientSums:
-        parameters = dict(self._model.named_parameters())
-        uses = [use for name in names if name in caught for use in caught[name]]
-        return GradientSums({n: parameters[n] for n in names}, self._wanted, uses, self._dtype)
-
-    def _capture(self, sums: GradientSums, caught: dict[str, list[Use]]) -> Capture:
-        return Capture([use for name in sums.sums if name in caught for use in caught[name]], sums)
-
-    def _add_plain(self, sums: GradientSums, caught: dict[str, list[Use]]) -> None:
-        for name in sums.sums:
-            if name not in caught:
-                parameter = sums.parameters[name]
-                sums.add_plain(name, parameter.grad)
-                parameter.grad = None
-
     def _means(self, sums: Sums) -> dict[str, Tensor]:
+        self._processes.join(sums.tensors.values())
         return sums.means(self.summary.n_texts, self.summary.n_predicted)
-
-    def _finished(self, sums: GradientSums) -> Iterator[TensorStatistics]:
-        for name in list(sums.sums):
-            means = self._means(sums.sums.pop(name))
-            yield TensorStatistics(name, sums.parameters[name].detach().to(self._dtype), means)

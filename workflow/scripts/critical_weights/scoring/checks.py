@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .reduce import line_figures, wide_sum
+from .reduce import LineSums, by_line
 
 MODEL_TYPES = ("llama", "mistral")
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-2}
@@ -42,16 +42,14 @@ class SignedSums:
     l1: float
 
 
-def signed_sums(weight: Tensor, gradient: Tensor, axes: tuple[str, ...]) -> SignedSums | None:
-    """Sum a = g * w of one tensor, or a slab of it, over its lines, in float64; None for tensors without rows."""
-    a = weight * gradient
-    total, l1 = wide_sum(a), wide_sum(a.abs())
-    if a.dim() == 1:
-        return SignedSums(a.double(), None, total, l1)
-    lines = line_figures(a, axes, "sum")
-    if not lines or a.dim() != 2:
+def signed_sums(sums: LineSums, axes: tuple[str, ...]) -> SignedSums | None:
+    """Name the sums of a tensor's a = g * w, or of a slab of it, by lines; None for tensors without rows."""
+    if sums.last is None:
+        return SignedSums(sums.first, None, sums.total, sums.l1)
+    lines = by_line(sums.first, sums.last, axes)
+    if not lines or len(axes) != 2:
         return None
-    return SignedSums(lines["row"], lines["col"], total, l1)
+    return SignedSums(lines["row"], lines["col"], sums.total, sums.l1)
 
 
 def join_sums(first: SignedSums | None, second: SignedSums, axes: tuple[str, ...]) -> SignedSums:

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..log import choice, logger, progress
 from .loss import text_loss
 from .probes import rademacher
+from .running_mean import RunningMean
 
 PROBE_BYTES = 2 << 30
 """Memory for the probes that are carried through one pass over the texts."""
@@ -32,12 +33,9 @@ class HessianDiagonal:
         self._dtype = dtype
         self._seed = seed
         self._probes = probes
-        self._mean = {
-            n: torch.zeros_like(p, dtype=dtype, requires_grad=False)
-            for n, p in zip(self._names, self._parameters, strict=True)
+        self._means = {
+            n: RunningMean(p.shape, dtype, p.device) for n, p in zip(self._names, self._parameters, strict=True)
         }
-        self._deviation = {n: torch.zeros_like(t) for n, t in self._mean.items()}
-        self._seen = 0
 
     def run(self, texts: Sequence[Tensor]) -> float:
         """Add all texts' products for all probes; return the sum of the texts' losses in nats.
@@ -62,7 +60,7 @@ class HessianDiagonal:
     def _pass(self, texts: Sequence[Tensor], chunk: range, predicted: int, what: str) -> float:
         device = self._parameters[0].device
         vectors = [
-            torch.stack([rademacher(self._seed, k, n, p.shape, p.dtype) for k in chunk]).to(device)
+            torch.stack([rademacher(self._seed, k, n, p.shape, p.dtype, device) for k in chunk])
             for n, p in zip(self._names, self._parameters, strict=True)
         ]
         products = [torch.zeros_like(v, dtype=self._dtype) for v in vectors]
@@ -74,22 +72,8 @@ class HessianDiagonal:
             for product, hv in zip(products, self._second(gradients, vectors), strict=True):
                 product += hv
         for name, vector, product in zip(self._names, vectors, products, strict=True):
-            estimates = vector.to(self._dtype) * product / predicted
-            self._merge(name, estimates)
-        self._seen += len(chunk)
+            self._means[name].add(vector.to(self._dtype) * product / predicted)
         return losses
-
-    def _merge(self, name: str, estimates: Tensor) -> None:
-        """Add some probes' estimates to mean and summed squared deviation (Chan et al. 1979).
-
-        The mean of squares less the square of the mean would cancel where the standard error is small.
-        """
-        count = len(estimates)
-        mean = estimates.mean(0)
-        apart = mean - self._mean[name]
-        share = count / (self._seen + count)
-        self._deviation[name] += (estimates - mean).square().sum(0) + apart.square() * (self._seen * share)
-        self._mean[name] += apart * share
 
     def _second(self, gradients: Sequence[Tensor], vectors: Sequence[Tensor]) -> list[Tensor]:
         """Return H_s v for each probe of the chunk, stacked."""
@@ -106,8 +90,4 @@ class HessianDiagonal:
 
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return, by tensor, the mean over the probes and its standard error (sample variance over n probes)."""
-        freedom = self._probes * (self._probes - 1)
-        return {
-            name: {"hessian_diag": mean, "hessian_stderr": (self._deviation[name] / freedom).sqrt()}
-            for name, mean in self._mean.items()
-        }
+        return {name: mean.result() for name, mean in self._means.items()}

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
-from ..errors import ModelError
+from ..errors import ConfigError
 from ..metrics import family_metrics
-from .blockwise import BlockGradients, BlockPlan
+from .block_curvature import BlockCurvature
+from .block_plan import BlockPlan
+from .blockwise import BlockGradients
 from .forward import BlockForward
+from .kept_parts import Kept
 from .loss import accumulator_dtype, refuse_train_mode
 from .plain import gather_plain
+from .processes import Processes
 from .resident import ResidentGradients
 from .seam import Run, Summary, TensorStatistics
 from .weights import ResidentWeights, Weights
@@ -59,6 +63,7 @@ class Placed:
         plan: what bounds the block engine.
         weights: how a streamed model's weights are read; None where all are in memory.
         device: where to compute; None for where the weights are.
+        processes: those that share the texts.
 
     """
 
@@ -66,6 +71,24 @@ class Placed:
     plan: BlockPlan = field(default_factory=BlockPlan)
     weights: Weights | None = None
     device: torch.device | None = None
+    processes: Processes = field(default_factory=Processes)
+
+
+def keeps_parts(family: str, placed: Placed) -> bool:
+    """Whether the engine of a family finishes the model part by part, so that a later run can go on behind one."""
+    return family == "gradient" and placed.placement != "resident"
+
+
+def check_processes(family: str, count: int) -> None:
+    """Check that so many processes can share the texts of a family.
+
+    Raises:
+        ConfigError: only one can.
+
+    """
+    if count > 1 and family != "gradient":
+        raise ConfigError(f"the {family} family is scored in one process", got=f"{count} processes",
+                          fix="Set scoring: processes: 1")  # fmt: skip
 
 
 def start_run(
@@ -77,6 +100,7 @@ def start_run(
     *,
     seed: int,
     probes: int,
+    kept: Kept | None = None,
 ) -> Run:
     """Start one pass over the texts with the engine that fits.
 
@@ -88,29 +112,30 @@ def start_run(
         placed: where the model lies.
         seed: of the curvature probes.
         probes: number of curvature probes.
+        kept: the parts that are finished, where the engine works part by part.
 
     Raises:
-        ModelError: the family cannot be computed in this placement.
+        ConfigError: the family cannot be computed by several processes, or there are fewer texts than processes.
 
     """
     refuse_train_mode(model)
+    processes = placed.processes
+    check_processes(family, processes.count)
     placement, plan = placed.placement, placed.plan
     weights = placed.weights or ResidentWeights(model)
     device = placed.device or next(model.parameters()).device
     if family == "static":
         return StaticRun(model, weights)
     if family == "curvature":
-        if placement != "resident":
-            raise ModelError(
-                f"curvature needs the whole model in memory; got placement {placement}",
-                fix="Leave hutch and obdhutch out, or set placement: resident on a larger machine",
-            )
-        return gather_plain(model, texts, family, seed=seed, probes=probes, analysed=analysed)
+        if placement == "resident":
+            return gather_plain(model, texts, family, seed=seed, probes=probes, analysed=analysed)
+        return BlockCurvature(model, texts, plan, weights, device, analysed, seed=seed, probes=probes)
     if family == "forward":
         if placement == "resident":
             return gather_plain(model, texts, family, analysed=analysed)
         return BlockForward(model, texts, plan, weights, device)
     wanted = {need for metric in family_metrics(family) for need in metric.needs}
     if placement == "resident":
-        return ResidentGradients(model, texts, wanted, analysed, plan.batch_tokens)
-    return BlockGradients(model, texts, wanted, analysed, plan, weights, device)
+        by_text = plan.by_text and processes.count == 1
+        return ResidentGradients(model, texts, wanted, analysed, plan.batch_tokens, processes, by_text=by_text)
+    return BlockGradients(model, texts, wanted, analysed, plan, weights, device, processes, kept)

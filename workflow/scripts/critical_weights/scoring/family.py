@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from ..errors import ConfigError, ModelError, unknown
-from ..log import choice, logger
-from ..metrics import METRICS, Metric, family_metrics
-from ..score_store import create_store
-from .checks import SignedSums, check_laws, join_sums, signed_sums
-from .engine import Placed, start_run
+from ..errors import ModelError
+from ..log import logger
+from ..metrics import Metric, family_metrics
+from ..score_store import StoreWriter, create_store
+from .checks import check_laws
+from .engine import Placed, keeps_parts, start_run
+from .kept_parts import KeptParts, discard, inputs_folder, kept_folder
 from .loss import accumulator_dtype
-from .reducer import TensorReducer
+from .rehearsal import rehearse
+from .scored import Findings, Scorer
 from .seam import Summary, slabs_of
+from .settings import ScoringSettings, check_settings, choose_dense, shaping, versions
+from .stopping import TermSignal
 from .weights import check_weight
-
-DENSE_BYTES = 4 << 30
-"""Dense scores are kept by default while all of one phase and model stay below this."""
-
-
-@dataclass(frozen=True)
-class ScoringSettings:
-    """What shapes the stores: candidates a tensor, dense scores (``auto``, ``true``, ``false`` or metrics), probes."""
-
-    candidates: int = 10_000
-    dense: str = "auto"
-    probes: int = 10
-    seed: int = 42
 
 
 def score_family(
@@ -48,6 +38,8 @@ def score_family(
     settings: ScoringSettings,
     folder: str | Path,
     placed: Placed | None = None,
+    *,
+    stoppable: bool = False,
 ) -> dict[str, Any]:
     """Score every analysed weight by every metric of one family and write the stores.
 
@@ -59,7 +51,8 @@ def score_family(
         texts: token ids of each calibration text.
         settings: see :class:`ScoringSettings`.
         folder: where ``{metric}.h5`` go.
-        placed: where the model lies; all in memory by default.
+        placed: where the model lies; all in memory of one process by default.
+        stoppable: whether SIGTERM ends the run after the block that is being scored, where blocks are kept.
 
     Returns:
         Figures of the run for the manifest: seconds, weights, tensors, blocks.
@@ -67,54 +60,59 @@ def score_family(
     Raises:
         ModelError: the model is not the one of the facts, or a weight or a score is NaN or infinite; no store is left.
         ConfigError: ``dense`` names an unknown metric, or candidates or probes are too few.
+        Stopped: it was asked to; finished blocks are kept.
 
     """
+    folder, placed = Path(folder), placed or Placed()
+    placed = replace(placed, plan=replace(placed.plan, scratch=inputs_folder(folder, family, placed.processes.rank)))
     entries = {t["name"]: t for t in facts["tensors"]}
     check_settings(family, settings)
     check_same_model(model, entries)
-    placed = placed or Placed()
     if placed.weights is None:
         for name, parameter in model.named_parameters():
             check_weight(parameter, name)
-    metrics = family_metrics(family)
-    dense = choose_dense(settings.dense, facts, Path(folder))
+    dense = choose_dense(settings.dense, facts, folder)
+    first = next(model.parameters())
+    dtype, device = first.dtype, placed.device or first.device
     started = time.monotonic()
     analysed = {name for name, t in entries.items() if t["analysed"]}
-    run = start_run(family, model, texts, analysed, placed, seed=settings.seed, probes=settings.probes)
-    sums: dict[str, SignedSums] = {}
-    skipped: dict[str, str] = {}
-    reducers: dict[Metric, TensorReducer] = {}
-    written = 0.0
     with ExitStack() as stack:
-        writers = {m: stack.enter_context(create_store(Path(folder) / f"{m.path}.h5")) for m in metrics}
+        kept = None
+        if keeps_parts(family, placed):
+            shaped = shaping(facts, texts, settings, dense, dtype, device, placed)
+            asked = stack.enter_context(TermSignal()) if stoppable else lambda: False
+            kept = KeptParts(kept_folder(folder, family), shaped, placed.processes, asked)
+        rehearsal = rehearse(family, model, texts, analysed, placed) if placed.processes.leads else {}
+        _log_rehearsal(rehearsal)
+        run = start_run(family, model, texts, analysed, placed, seed=settings.seed, probes=settings.probes, kept=kept)
+        if not placed.processes.leads:
+            deque(run, maxlen=0)  # for its share of the first process's sums
+            return {}
+        findings = kept.findings if kept else Findings()
+        writers = {} if kept else _open_stores(family, folder, stack)
+        sink = kept.add if kept else lambda metric, scores: writers[metric].add(scores)
+        scorer = Scorer(family, entries, dense, settings.candidates, run.summary, findings, sink)
         for item in slabs_of(run):
-            entry = entries[item.name]
-            if family == "gradient":
-                axes = tuple(entry["axes"])
-                found = signed_sums(item.weight, item.statistics["grad"], axes)
-                if found:
-                    sums[item.name] = join_sums(sums.get(item.name), found, axes)
-            if not entry["analysed"]:
-                continue
-            clock = time.monotonic()
-            for metric in metrics:
-                if not all(need in item.statistics for need in metric.needs):
-                    skipped[item.name] = run.summary.missing.get(item.name, "the engine gathered no such statistic")
-                    continue
-                if metric not in reducers:
-                    keep = metric.name in dense
-                    reducers[metric] = TensorReducer(metric, entry, candidates=settings.candidates, dense=keep)
-                reducers[metric].add(item)
-                if reducers[metric].complete:
-                    writers[metric].add(reducers.pop(metric).finish())
-            written += time.monotonic() - clock
-        for name, reason in skipped.items():
+            scorer.add(item)
+            del item
+        clock = time.monotonic()
+        if kept:  # every part, whether this run computed it or an earlier one
+            writers = _open_stores(family, kept.folder, stack)
+            for metric, scores in kept.tensors():
+                writers[metric].add(scores)
+        for name, reason in findings.skipped.items():
             logger(__name__).info("no %s metrics for %s: %s", family, name, reason)
-        dtype = next(model.parameters()).dtype
-        laws = check_laws(sums, facts, dtype) if family == "gradient" else []
+        laws = check_laws(findings.sums, facts, dtype) if family == "gradient" else []
         _log_laws(laws)
-        for metric, writer in writers.items():
-            writer.finish(_attributes(metric, facts, calibration, run.summary, settings, dtype, laws, skipped))
+        checks = {"laws": laws, "rehearsal": rehearsal}
+        for metric in family_metrics(family):
+            attributes = _attributes(metric, facts, calibration, run.summary, settings, dtype, checks, findings.skipped)
+            writers[metric.path].finish(attributes, [len(ids) - 1 for ids in texts])
+    if kept:
+        for metric in writers:
+            (kept.folder / f"{metric}.h5").replace(folder / f"{metric}.h5")
+    discard(kept_folder(folder, family))
+    written = scorer.seconds + time.monotonic() - clock
     total = time.monotonic() - started
     return {
         "family": family,
@@ -126,17 +124,8 @@ def score_family(
     }
 
 
-def check_settings(family: str, settings: ScoringSettings) -> None:
-    """Check the counts among the settings.
-
-    Raises:
-        ConfigError: no candidate would be kept, or the probes have no standard error.
-
-    """
-    if settings.candidates < 1:
-        raise ConfigError("scoring.candidates is too small", got=settings.candidates, expected="at least 1")
-    if family == "curvature" and settings.probes < 2:
-        raise ConfigError("scoring.probes is too small", got=settings.probes, expected="at least 2")
+def _open_stores(family: str, folder: Path, stack: ExitStack) -> dict[str, StoreWriter]:
+    return {m.path: stack.enter_context(create_store(folder / f"{m.path}.h5")) for m in family_metrics(family)}
 
 
 def check_same_model(model: torch.nn.Module, entries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -158,36 +147,6 @@ def check_same_model(model: torch.nn.Module, entries: Mapping[str, Mapping[str, 
         )
 
 
-def choose_dense(setting: str, facts: Mapping[str, Any], folder: Path) -> set[str]:
-    """Return the full names of the metrics whose every score is kept, and log why.
-
-    Raises:
-        ConfigError: the setting names an unknown metric.
-
-    """
-    log = logger(__name__)
-    if setting == "false":
-        choice("dense scores", "off", "as configured", log)
-        return set()
-    if setting == "true":
-        choice("dense scores", "on", "as configured", log)
-        return set(METRICS)
-    if setting != "auto":
-        by_path = {m.path: m.name for m in METRICS.values()}
-        names = {by_path.get(name.strip(), name.strip()) for name in setting.split(",")}
-        for name in sorted(names - set(METRICS)):
-            raise unknown("metric in scoring.dense", name, {*METRICS, *by_path}, ConfigError)
-        choice("dense scores", ", ".join(sorted(names)), "as configured", log)
-        return names
-    needed = facts["analysed"]["n_weights"] * 4 * len(METRICS)
-    folder.mkdir(parents=True, exist_ok=True)
-    limit = min(DENSE_BYTES, shutil.disk_usage(folder).free // 4)
-    fits = needed < limit
-    what = f"all {len(METRICS)} metrics would take {needed / 1e9:.2f} GB, the limit is {limit / 1e9:.2f} GB"
-    choice("dense scores", "on" if fits else "off", what, log)
-    return set(METRICS) if fits else set()
-
-
 def _attributes(
     metric: Metric,
     facts: Mapping[str, Any],
@@ -195,7 +154,7 @@ def _attributes(
     summary: Summary,
     settings: ScoringSettings,
     dtype: torch.dtype,
-    laws: list[dict[str, Any]],
+    checks: dict[str, Any],
     skipped: dict[str, str],
 ) -> dict[str, Any]:
     return {
@@ -212,10 +171,18 @@ def _attributes(
         "seed": settings.seed,
         "model_dtype": str(dtype).removeprefix("torch."),
         "accumulator_dtype": str(accumulator_dtype(dtype)).removeprefix("torch."),
-        "versions": {name: version(name).partition("+")[0] for name in ("torch", "transformers", "h5py")},
-        "checks": {"laws": laws},
+        "versions": versions(),
+        "checks": checks,
         "skipped": skipped,
     }
+
+
+def _log_rehearsal(found: dict[str, Any]) -> None:
+    if found.get("status") == "failed":
+        logger(__name__).warning(
+            "rehearsal failed: of two equal runs %d statistics differ; packing changes them by %.2g (allowed %.2g)",
+            found["differing"], found["packing_error"], found["tolerance"],
+        )  # fmt: skip
 
 
 def _log_laws(laws: list[dict[str, Any]]) -> None:

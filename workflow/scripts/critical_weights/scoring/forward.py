@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..log import progress
-from .activations import InputStatistics
+from .activations import WITHOUT_FIRST, InputStatistics
 from .batches import pack
 from .blockwise import BlockPlan
 from .compact import compact_embedding, used_tokens
@@ -64,8 +64,8 @@ class BlockForward:
             with self._weights.loaded(stack.names(0)):
                 stack.learn_answer(self._batches[-1])
             shape = outside.logit_shape(stack, self._batches[-1])
-            around = InputStatistics(self._model, self._dtype)
-            with around:
+            before, after = (InputStatistics(self._model, self._dtype) for _ in range(2))
+            with before:
                 started = [stack.calls(batch) for batch in self._batches]
             hidden = [first for first, _ in started]
             for index in progress(range(len(stack)), len(stack), "forward pass", "blocks"):
@@ -77,11 +77,12 @@ class BlockForward:
                             hidden[b] = stack.run_block(index, calls[index], hidden[b])
                             inputs.end_text()
                     yield from self._finished(names, inputs.result())
-            with around:
+            with after:  # sees what comes before the blocks once more: that has been counted
                 heads = [stack.head_input(batch, h) for batch, h in zip(self._batches, hidden, strict=True)]
-                for _ in self._batches:
-                    around.end_text()
-            yield from self._finished(outside.others, around.result())
+            for _ in self._batches:
+                before.end_text()
+                after.end_text()
+            yield from self._finished(outside.others, after.result() | before.result())
         read = lambda chunk: outside.read(self._weights, chunk)  # noqa: E731
         head = ChunkedHead(self._batches, heads, read, outside.chunks(self._plan.chunk_rows), shape, keep=False)
         self.summary.corpus_loss = head.losses() / self.summary.n_predicted
@@ -92,13 +93,20 @@ class BlockForward:
             self.summary.missing[outside.head_bias] = "no product of it with an input was seen"
 
     def _token_counts(self, outside: Outside) -> dict[str, Tensor]:
-        ids = torch.cat([batch.ids.reshape(-1) for batch in self._batches])
-        counts = torch.bincount(ids, minlength=outside.vocabulary[outside.embedding]).to(self._dtype)[:, None]
-        return {"input_abs": counts / len(ids), "input_sq": counts / self.summary.n_texts}
+        found: dict[str, Tensor] = {}
+        for end, start in (("", 0), (WITHOUT_FIRST, 1)):
+            ids = torch.cat([batch.ids[0, start:] for batch in self._batches])
+            counts = torch.bincount(ids, minlength=outside.vocabulary[outside.embedding]).to(self._dtype)[:, None]
+            found |= {"input_abs" + end: counts / len(ids), "input_sq" + end: counts / self.summary.n_texts}
+        return found
 
     def _head_inputs(self, heads: Sequence[Tensor]) -> dict[str, Tensor]:
-        x = torch.cat([head[0] for head in heads]).to(self._dtype)
-        return {"input_abs": x.abs().mean(0)[None], "input_sq": x.square().sum(0)[None] / self.summary.n_texts}
+        found: dict[str, Tensor] = {}
+        for end, start in (("", 0), (WITHOUT_FIRST, 1)):
+            x = torch.cat([head[0, start:] for head in heads]).to(self._dtype)
+            found["input_abs" + end] = x.abs().mean(0)[None]
+            found["input_sq" + end] = x.square().sum(0)[None] / self.summary.n_texts
+        return found
 
     def _matrix(self, name: str, statistics: dict[str, Tensor], outside: Outside) -> Iterator[TensorStatistics]:
         """Yield embedding or head, slab by slab."""

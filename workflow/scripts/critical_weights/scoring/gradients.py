@@ -9,11 +9,25 @@ from torch import Tensor, nn
 
 from .accumulate import Sums, add_bias, add_linear, add_replayed, add_tied
 from .batches import Batch
+from .text_gradients import TextGradients
 from .uses import Use, embedding_scale
 
 
 class GradientSums:
-    """The gradient statistics of a set of parameter tensors over all texts seen so far."""
+    """The gradient statistics of a set of parameter tensors over all texts seen so far.
+
+    Args:
+        parameters: by name.
+        wanted: by name, the statistics to gather.
+        uses: the uses that hooks catch.
+        dtype: of the sums.
+        by_text: T_s of every text, to keep what is caught of the matrices until their candidates are known; or None.
+
+    Attributes:
+        sums: by name.
+        texts: by name, each text's gradient at single weights; of matrices that hooks catch, where it is kept.
+
+    """
 
     def __init__(
         self,
@@ -21,6 +35,7 @@ class GradientSums:
         wanted: Mapping[str, Collection[str]],
         uses: Iterable[Use],
         dtype: torch.dtype,
+        by_text: Tensor | None = None,
     ) -> None:
         self.parameters = dict(parameters)
         self.sums = {n: Sums.zeros(p.shape, wanted[n], dtype, p.device) for n, p in parameters.items()}
@@ -34,6 +49,13 @@ class GradientSums:
                 self._by_module.setdefault(id(use.module), {})[use.attribute] = use
         self._head: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._batch: Batch | None = None
+        self.texts: dict[str, TextGradients] = {}
+        if by_text is not None:
+            self.texts = {
+                use.name: TextGradients(parameters[use.name].shape[1], by_text, dtype)
+                for use in uses
+                if use.kind in ("linear", "conv1d", "embedding") and self.sums[use.name].per_text
+            }
 
     def begin(self, batch: Batch) -> None:
         """Say which batch the next caught gradients belong to."""
@@ -45,6 +67,7 @@ class GradientSums:
         sums = self.sums[use.name]
         if use.kind == "embedding":
             delta = delta * embedding_scale(use.module)
+        self._keep(use, x, delta)
         if use.name in self._tied:
             if use.kind == "linear":  # a backward pass comes to the head first
                 self._head[use.name, id(self._batch)] = (delta, x)
@@ -62,6 +85,17 @@ class GradientSums:
             together = self._by_module[id(use.module)]
             if use is next(iter(together.values())):  # once for all vectors of the norm
                 add_replayed({a: self.sums[u.name] for a, u in together.items()}, use.module, x, delta, predicted)
+
+    def _keep(self, use: Use, x: Tensor, delta: Tensor) -> None:
+        texts = self.texts.get(use.name)
+        if texts is None:
+            return
+        if use.kind == "embedding":
+            texts.add_tokens(x, delta, self._batch)
+        elif use.kind == "linear":
+            texts.add_product(delta, x, self._batch)
+        else:
+            texts.add_product(x, delta, self._batch)
 
     def add_plain(self, name: str, gradient: Tensor | None) -> None:
         """Add the gradient of the one text of the batch, as autograd gave it."""

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import psutil
 import torch
 
 from ..errors import ModelError, unknown
 from ..log import choice, logger
-from ..metrics import family_metrics
 from .blockwise import BlockPlan
-from .loss import accumulator_dtype
-from .seam import SLAB_WEIGHTS
+from .memory_limit import free_host_memory
+from .memory_parts import PROCESS_BYTES, Sizes, block_parts, read_sizes, resident_parts
 
 PLACEMENTS = ("resident", "blocks", "streamed")
 """Whole model with all sums, nothing run twice; whole model, sums of one block; one block, read from disk."""
-PROCESS_BYTES = 600 << 20
-"""Interpreter, torch and transformers, measured."""
-SLAB_BYTES = 16 * 4 * SLAB_WEIGHTS
-"""Temporary results while a slab is scored and reduced."""
 USABLE = 0.9
 """Share of the free memory that a plan may take."""
 LOGITS_BYTES = 1 << 30
@@ -37,6 +31,7 @@ class MemoryPlan:
         blocks: what bounds the block engine.
         parts: what takes memory -> bytes.
         available: bytes free on the device.
+        elsewhere: what is kept in host memory or on disk -> bytes.
 
     """
 
@@ -44,6 +39,7 @@ class MemoryPlan:
     blocks: BlockPlan
     parts: dict[str, int]
     available: int
+    elsewhere: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -58,7 +54,8 @@ class MemoryPlan:
     def describe(self) -> str:
         """Return the plan in one line."""
         parts = ", ".join(f"{what} {size / 1e9:.2f}" for what, size in self.parts.items() if size >= 5e6)
-        return f"{self.placement}: {self.total / 1e9:.2f} GB of {self.available / 1e9:.2f} GB free ({parts})"
+        line = f"{self.placement}: {self.total / 1e9:.2f} GB of {self.available / 1e9:.2f} GB free ({parts})"
+        return line + "".join(f", {what} {size / 1e9:.2f} GB" for what, size in self.elsewhere.items())
 
 
 def plan_memory(
@@ -70,6 +67,7 @@ def plan_memory(
     *,
     placement: str = "auto",
     available: int | None = None,
+    probes: int = 10,
 ) -> MemoryPlan:
     """Choose a placement and log the plan.
 
@@ -81,6 +79,7 @@ def plan_memory(
         device: where to compute.
         placement: one of :data:`PLACEMENTS`, or ``auto``: the first of them that fits.
         available: bytes to plan with; by default what is free on the device.
+        probes: of the curvature pass.
 
     Raises:
         ModelError: no placement fits, or the one that was asked for does not; the message says what would.
@@ -90,7 +89,7 @@ def plan_memory(
     if placement not in ("auto", *PLACEMENTS):
         raise unknown("placement", placement, ("auto", *PLACEMENTS), ModelError)
     available = available or free_memory(device)
-    plans = {name: _plan(name, family, facts, lengths, dtype, available) for name in PLACEMENTS}
+    plans = {name: _plan(name, family, facts, lengths, dtype, device, available, probes) for name in PLACEMENTS}
     fitting = [name for name in PLACEMENTS if plans[name].fits]
     if placement == "auto":
         if not fitting:
@@ -102,20 +101,28 @@ def plan_memory(
             "the fastest that fits" if fitting[0] == PLACEMENTS[0] else f"{PLACEMENTS[0]} would take more than is free"
         )
         choice("placement", chosen.describe(), reason, log)
-        return chosen
+        return _told(chosen, family)
     chosen = plans[placement]
     if not chosen.fits:
         fix = f"These would fit: {', '.join(fitting)}" if fitting else "Use fewer or shorter texts"
         raise ModelError(f"placement does not fit: {chosen.describe()}", fix=fix)
     choice("placement", chosen.describe(), "as configured", log)
-    return chosen
+    return _told(chosen, family)
+
+
+def _told(plan: MemoryPlan, family: str) -> MemoryPlan:
+    """Say when what single texts do is not kept."""
+    if family == "gradient" and not plan.blocks.by_text:
+        choice("gradients of single texts", "not kept", "they would take more than is free: no stability by texts",
+               logger(__name__))  # fmt: skip
+    return plan
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the free bytes of a GPU, or of the machine's memory."""
+    """Return the free bytes of a GPU, or of host memory: the machine's, or what is left of the batch job's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    return free_host_memory()
 
 
 def _plan(
@@ -124,51 +131,43 @@ def _plan(
     facts: Mapping[str, Any],
     lengths: Sequence[int],
     dtype: torch.dtype,
+    device: torch.device,
     available: int,
+    probes: int,
 ) -> MemoryPlan:
-    size, wide = dtype.itemsize, accumulator_dtype(dtype).itemsize
-    by_layer: dict[int | None, int] = {}
-    for tensor in facts["tensors"]:
-        by_layer[tensor["layer"]] = by_layer.get(tensor["layer"], 0) + tensor["numel"]
-    weights = sum(by_layer.values())
-    block = max((n for layer, n in by_layer.items() if layer is not None), default=0)
-    vocabulary, hidden = facts["vocab_size"] or 1, facts["hidden_size"] or 1
-    tokens = sum(lengths)
-    widest = max(lengths, default=1)
-    blocks = _block_plan(block, vocabulary, hidden, tokens, widest)
-    batch = min(tokens, max(blocks.batch_tokens, widest))
-    sums = len({need for metric in family_metrics(family) for need in metric.needs}) * wide
-    # What a block holds for one batch: each Linear's input and output gradient, and what autograd keeps beside them.
-    ends = sum(sum(t["shape"]) for t in facts["tensors"] if t["layer"] == 0 and len(t["shape"]) == 2)
-    graph = int(2.0 * batch * (ends + 8 * hidden) * size)
-    largest = max((t["numel"] for t in facts["tensors"] if t["layer"] is not None), default=0)
-    rows = blocks.chunk_rows or vocabulary
-    chunk = rows * hidden
-    parts = {"process": PROCESS_BYTES}
-    if placement == "resident":
-        parts |= {
-            "weights": weights * size,
-            "sums": weights * sums,
-            "activations": graph * (facts["n_layers"] or 1),
-            "logits": 3 * batch * vocabulary * max(size, 4),
-            "scores of one tensor": wide * max(largest, vocabulary * hidden) + SLAB_BYTES,
-        }
-    else:
-        logits = tokens * vocabulary if blocks.keep_logits else 2 * batch * rows
-        head = chunk * (size + sums) + logits * max(size, 4) + batch * rows * 4
-        body = block * sums + graph + (0 if placement == "blocks" else block * size)
-        parts |= {
-            "weights": weights * size if placement == "blocks" else 0,
-            "kept inputs": ((facts["n_layers"] or 1) + 1) * tokens * hidden * size,
-            "one block, or a chunk of the head": max(body, head),
-            "scores of one tensor": wide * max(largest, chunk) + SLAB_BYTES,
-        }
-    return MemoryPlan(placement, blocks, parts, available)
-
-
-def _block_plan(block: int, vocabulary: int, hidden: int, tokens: int, widest: int) -> BlockPlan:
-    """Bound chunks of head and embedding by an eighth of a block, so that they never take more than a block does."""
-    batch_tokens = max(2048, widest)
+    """Plan one placement; what single texts need is left out where only then the rest fits."""
+    found, block = read_sizes(facts, lengths, dtype, device, probes)
+    vocabulary, hidden, tokens = found["vocabulary"], found["hidden"], found["tokens"]
+    # Each further batch reads and writes all sums once more; a GPU has the memory for few large ones.
+    batch_tokens = max(2048 if device.type == "cpu" else 16384, found["widest"])
+    # Chunks of head and embedding are an eighth of a block, so that they never take more than a block does.
     whole = vocabulary * hidden <= max(block // 8, 1 << 22)
     rows = None if whole else max(256, block // 8 // hidden)
-    return BlockPlan(batch_tokens, rows, keep_logits=tokens * vocabulary * 4 <= LOGITS_BYTES)
+    kept_logits = tokens * vocabulary * 4 <= LOGITS_BYTES
+    sizes = Sizes(**found, batch=min(tokens, batch_tokens), rows=rows or vocabulary, kept_logits=kept_logits)
+
+    def plan(by_text: bool) -> MemoryPlan:
+        if placement == "resident":
+            parts = resident_parts(family, sizes, by_text)
+        else:
+            parts = block_parts(placement, family, sizes, by_text)
+        blocks = BlockPlan(batch_tokens, rows, kept_logits, by_text)
+        return MemoryPlan(placement, blocks, {"process": PROCESS_BYTES} | parts, available)
+
+    if family != "gradient":
+        return plan(False)
+    tries = [plan(True), plan(False)]
+    if placement != "resident":
+        places = ("disk",) if device.type == "cpu" else ("host", "disk")
+        tries += [_keep_inputs(one, place) for place in places for one in tries[:2]]
+    return next((one for one in tries if one.fits), tries[-1])
+
+
+def _keep_inputs(plan: MemoryPlan, place: str) -> MemoryPlan:
+    """Lay the inputs of the blocks where they take nothing on the device; what host memory lacks does not fit."""
+    parts = dict(plan.parts)
+    size = parts.pop("kept inputs")
+    if place == "host" and size > USABLE * free_host_memory():
+        return plan
+    name = {"host": "kept inputs in host memory", "disk": "kept inputs on disk"}[place]
+    return replace(plan, blocks=replace(plan.blocks, inputs=place), parts=parts, elsewhere={name: size})

@@ -1,8 +1,12 @@
-"""From the scores of one tensor to what a store keeps of them, on the device where they are."""
+"""From the scores of one tensor to what a store keeps of them, on the device where they are.
+
+Everything is done band by band (:mod:`.bands`): each figure of a band comes while its scores are in the cache.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,9 +14,68 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ModelError
-from ..histogram import FINE_BINS, SHIFT, merge_fine
+from ..histogram import FINE_BINS, SHIFT
+from .bands import bands, over_bands
 
-_CHUNK = 1 << 22
+
+@dataclass(frozen=True)
+class Figures:
+    """What is counted and summed of a matrix of scores, or of a band of its rows; sums in float64.
+
+    Attributes:
+        fine: counts over the fine bins of :mod:`critical_weights.histogram`, up to the highest one in use; bin 0 holds
+            the zeros too.
+        sum_sq: sum of squares.
+        least: smallest score.
+        first_sum, first_max: over the last axis: one value for each index of the first.
+        last_sum, last_max: over the first axis: one value for each index of the last.
+
+    """
+
+    fine: Tensor
+    sum_sq: Tensor
+    least: Tensor
+    first_sum: Tensor
+    first_max: Tensor
+    last_sum: Tensor
+    last_max: Tensor
+
+
+def band_figures(score: Tensor) -> Figures:
+    """Return the figures of a (rows, columns) matrix of float32 scores >= 0."""
+    if score.device.type == "cpu":  # a float64 copy of a band stays in the cache
+        wide = score.double()
+        flat = wide.reshape(-1)
+        first_sum, last_sum, sum_sq = wide.sum(1), wide.sum(0), torch.dot(flat, flat)
+    else:
+        first_sum, last_sum = score.sum(1, dtype=torch.float64), score.sum(0, dtype=torch.float64)
+        sum_sq = torch.linalg.vector_norm(score, dtype=torch.float64).square()
+    bins = (score.view(torch.int32) >> SHIFT).clamp_(0, FINE_BINS - 1)
+    return Figures(
+        fine=torch.bincount(bins.reshape(-1)),
+        sum_sq=sum_sq,
+        least=score.amin(),
+        first_sum=first_sum,
+        first_max=score.amax(1),
+        last_sum=last_sum,
+        last_max=score.amax(0),
+    )
+
+
+def join_figures(parts: Sequence[Figures]) -> Figures:
+    """Join the figures of bands that follow each other."""
+    fine = torch.zeros(FINE_BINS, dtype=torch.int64, device=parts[0].fine.device)
+    for part in parts:
+        fine[: len(part.fine)] += part.fine
+    return Figures(
+        fine=fine,
+        sum_sq=torch.stack([part.sum_sq for part in parts]).sum(),
+        least=torch.stack([part.least for part in parts]).amin(),
+        first_sum=torch.cat([part.first_sum for part in parts]),
+        first_max=torch.cat([part.first_max for part in parts]),
+        last_sum=torch.stack([part.last_sum for part in parts]).sum(0),
+        last_max=torch.stack([part.last_max for part in parts]).amax(0),
+    )
 
 
 def check_finite(score: Tensor, name: str, metric: str) -> None:
@@ -30,40 +93,7 @@ def check_finite(score: Tensor, name: str, metric: str) -> None:
         )
 
 
-def moments(score: Tensor) -> dict[str, float | int]:
-    """Return zeros, nonfinite, sum, sum_sq, min and max of finite scores; sums in float64."""
-    flat = score.reshape(-1)
-    total = square = 0.0
-    for part in flat.split(_CHUNK):
-        wide = part.double()
-        total += wide.sum().item()
-        square += wide.square().sum().item()
-    return {
-        "zeros": int((flat == 0).sum()),
-        "nonfinite": 0,
-        "sum": total,
-        "sum_sq": square,
-        "min": flat.min().item(),
-        "max": flat.max().item(),
-    }
-
-
-def fine_histogram(score: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count positive float32 scores, zeros left out.
-
-    Returns:
-        Counts over the fine bins of :mod:`critical_weights.histogram`, and over the store's bins.
-
-    """
-    bits = score.reshape(-1).view(torch.int32)
-    fine = torch.zeros(FINE_BINS, dtype=torch.int64, device=score.device)
-    for part in bits.split(_CHUNK):
-        fine += torch.bincount(part[part > 0] >> SHIFT, minlength=FINE_BINS)
-    counts = fine.cpu().numpy()
-    return counts, merge_fine(counts)
-
-
-def top_indices(score: Tensor, count: int, fine: NDArray[np.int64]) -> Tensor:
+def top_indices(score: Tensor, count: int, fine: NDArray[np.int64], above: float | None = None) -> Tensor:
     """Return the flat indices of the ``count`` largest scores >= 0, best first; ties by index ascending.
 
     The counts give a threshold that a few more scores than asked for reach; only those are sorted.
@@ -71,55 +101,102 @@ def top_indices(score: Tensor, count: int, fine: NDArray[np.int64]) -> Tensor:
     Args:
         score: float32, contiguous.
         count: how many; all of them where there are fewer.
-        fine: the counts of :func:`fine_histogram`.
+        fine: counts of the scores over the fine bins; zeros may be among those of bin 0.
+        above: only scores larger than this are wanted.
 
     """
     flat = score.reshape(-1)
     count = min(count, flat.numel())
-    at_least = np.cumsum(fine[::-1])
-    if at_least[-1] >= count:
-        lowest = len(fine) - 1 - int(np.searchsorted(at_least, count))
-        index = (flat.view(torch.int32) >= max(lowest << SHIFT, 1)).nonzero().squeeze(1)
-    else:  # zeros are needed to fill up
-        positive = (flat > 0).nonzero().squeeze(1)
-        index = torch.cat([positive, (flat == 0).nonzero().squeeze(1)[: count - len(positive)]])
+    used = np.flatnonzero(fine[1:])[::-1] + 1  # bin 0 holds the zeros, and subnormal scores, looked at one by one
+    at_least = np.cumsum(fine[used])
+    enough = len(used) > 0 and at_least[-1] >= count
+    if above is None and not enough:  # the smallest ones are needed to fill up
+        return torch.sort(flat, descending=True, stable=True).indices[:count]
+    floor = int(used[np.searchsorted(at_least, count)]) << SHIFT if enough else 0
+    if above is not None:
+        floor = max(floor, int(np.float32(above).view(np.int32)) + 1)
+    index = _at_least(flat.view(torch.int32), floor)
     order = torch.sort(flat[index], descending=True, stable=True).indices[:count]
     return index[order]
 
 
-def line_figures(value: Tensor, axes: Sequence[str], how: str) -> dict[str, Tensor]:
-    """Reduce a tensor to its rows and columns.
+def _at_least(bits: Tensor, floor: int) -> Tensor:
+    """Return the indices of all values >= ``floor``, ascending."""
+    if bits.device.type != "cpu":
+        return (bits >= floor).nonzero().squeeze(1)
+    parts = bands(len(bits), 1, bits.device)
+    found: dict[int, NDArray[np.int64]] = {}
 
-    Args:
-        value: two dimensions, or three with an expert axis.
-        axes: meaning of its axes in storage order (``row``, ``col``, ``expert``).
-        how: ``sum`` (in float64) or ``max``.
+    def work(part: slice) -> None:  # numpy's search is several times as fast where few are found
+        found[part.start] = np.flatnonzero((bits[part] >= floor).numpy()) + part.start
 
-    Returns:
-        ``row`` (summed or maximised over columns) and ``col``, each with the expert axis in front where there is one;
-        empty where the tensor has no rows and columns.
+    over_bands(work, parts, bits.device)
+    return torch.from_numpy(np.concatenate([found[part.start] for part in parts]))
+
+
+@dataclass(frozen=True)
+class LineSums:
+    """The signed a = g * w of a tensor, or a slab of it, summed in float64.
+
+    Attributes:
+        first: over the last axis, in the shape of the other axes (1-D tensors: a itself).
+        last: over the axis before the last, or None for 1-D tensors.
+        total: over everything.
+        l1: of abs(a), over everything.
 
     """
-    if "row" not in axes or "col" not in axes:
+
+    first: Tensor
+    last: Tensor | None
+    total: float
+    l1: float
+
+
+def line_sums(weight: Tensor, gradient: Tensor) -> LineSums:
+    """Sum a = g * w of one tensor, or a slab of it, over its lines."""
+    if weight.dim() == 1:
+        a = weight.double() * gradient
+        return LineSums(a, None, a.sum().item(), a.abs().sum().item())
+    matrices = list(zip(as_matrices(weight), as_matrices(gradient), strict=True))
+    found: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] = {}
+    firsts, lasts, sizes = [], [], []
+    for m, (w, g) in enumerate(matrices):
+        parts = bands(*w.shape, w.device)
+
+        def work(band: slice, m: int = m, w: Tensor = w, g: Tensor = g) -> None:
+            a = (w[band] * g[band]).double()
+            found[m, band.start] = a.sum(1), a.sum(0), a.abs_().sum()
+
+        over_bands(work, parts, w.device)
+        mine = [found[m, band.start] for band in parts]
+        firsts.append(torch.cat([first for first, _, _ in mine]))
+        lasts.append(torch.stack([last for _, last, _ in mine]).sum(0))
+        sizes += [size for _, _, size in mine]
+    first = torch.stack(firsts).reshape(weight.shape[:-1])
+    last = torch.stack(lasts).reshape(*weight.shape[:-2], weight.shape[-1])
+    return LineSums(first, last, first.sum().item(), torch.stack(sizes).sum().item())
+
+
+def as_matrices(value: Tensor) -> list[Tensor]:
+    """Return a tensor as a list of matrices that share its memory: a vector as one row, experts one by one."""
+    if value.dim() <= 2:
+        return [value.reshape(1, -1) if value.dim() < 2 else value]
+    return list(value.reshape(-1, *value.shape[-2:]))
+
+
+def by_line(first: Tensor, last: Tensor | None, axes: Sequence[str]) -> dict[str, Tensor]:
+    """Name figures over the last axis and over the one before it by what they are of.
+
+    Args:
+        first: one value an index of the last axis but one.
+        last: one value an index of the last axis.
+        axes: meaning of the tensor's axes in storage order (``row``, ``col``, ``expert``).
+
+    Returns:
+        ``row`` and ``col``, each with the expert axis in front where there is one; empty where the tensor has no rows
+        and columns.
+
+    """
+    if last is None or set(axes[-2:]) != {"row", "col"}:
         return {}
-    found: dict[str, list[Tensor]] = {"row": [], "col": []}
-    step = max(1, _CHUNK * value.shape[0] // max(value.numel(), 1))
-    for slab in value.split(step):
-        # Cast once, for both sums.
-        slab = slab.double() if how == "sum" else slab
-        for line, over in (("row", axes.index("col")), ("col", axes.index("row"))):
-            found[line].append(slab.sum(over) if how == "sum" else slab.amax(over))
-    return {line: _join(line, parts, axes, how) for line, parts in found.items()}
-
-
-def _join(line: str, parts: list[Tensor], axes: Sequence[str], how: str) -> Tensor:
-    """Put slabs along the first axis side by side where their slices are distinct lines; else reduce over them."""
-    if axes[0] in (line, "expert"):
-        return torch.cat(parts)
-    stacked = torch.stack(parts)
-    return stacked.sum(0) if how == "sum" else stacked.amax(0)
-
-
-def wide_sum(values: Tensor) -> float:
-    """Sum in float64, without a float64 copy of the whole."""
-    return sum(part.double().sum().item() for part in values.reshape(-1).split(_CHUNK))
+    return dict(zip(axes[-2:], (first, last), strict=True))

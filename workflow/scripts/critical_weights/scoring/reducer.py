@@ -14,9 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..histogram import merge_fine
 from ..metrics import Metric
 from ..score_store import TensorScores
-from .reduce import check_finite, fine_histogram, line_figures, moments, top_indices
+from .bands import bands, over_bands
+from .by_text import ByText
+from .reduce import Figures, as_matrices, band_figures, by_line, check_finite, join_figures, top_indices
 from .seam import TensorStatistics
 
 Arrays = dict[str, NDArray[Any]]
@@ -44,6 +47,8 @@ class TensorReducer:
         self._clipped = 0
         self._dense: list[NDArray[np.float32]] | None = [] if dense else None
         self._slices = 0
+        self._buffer: Tensor | None = None
+        self._by_text = ByText(metric)
 
     @property
     def complete(self) -> bool:
@@ -57,19 +62,34 @@ class TensorReducer:
             ModelError: a score is NaN or infinite.
 
         """
-        metric, statistics = self._metric, item.statistics
-        score = metric.score(item.weight, statistics).expand(item.weight.shape).to(torch.float32).contiguous()
-        check_finite(score, item.name, metric.name)
-        self._moments.append(moments(score))
-        fine, counts = fine_histogram(score)
-        self._histogram = self._histogram + counts
-        self._keep_best(item, score, fine)
-        self._add_lines(item, score)
-        if metric.name == "obd_hutch":
-            self._clipped += int((statistics["hessian_diag"] < 0).sum())
+        score, figures = self._score(item)
+        total = torch.stack([f.first_sum.sum() for f in figures]).sum().item()
+        if not np.isfinite(total):
+            check_finite(score, item.name, self._metric.name)
+        least = min(f.least.item() for f in figures)
+        largest = max(f.last_max.max().item() for f in figures)
+        zeros = int((score == 0).sum()) if least == 0 else 0
+        square = sum(f.sum_sq.item() for f in figures)
+        self._moments.append(
+            {"zeros": zeros, "nonfinite": 0, "sum": total, "sum_sq": square, "min": least, "max": largest}
+        )
+        fine = torch.stack([f.fine for f in figures]).sum(0).cpu().numpy()
+        if largest > self._least_kept:
+            self._keep_best(item, score, fine)
+        fine[0] -= zeros
+        self._histogram = self._histogram + merge_fine(fine)
+        self._add_lines(item, figures)
+        if self._metric.name == "obd_hutch":
+            self._clipped += int((item.statistics["hessian_diag"] < 0).sum())
         if self._dense is not None:
-            self._dense.append(score.cpu().numpy())
+            self._dense.append(score.cpu().numpy().copy())
         self._slices += score.shape[0]
+
+    @property
+    def _least_kept(self) -> float:
+        """The score that another one has to exceed in order to be kept; an equal one comes too late."""
+        full = bool(self._best) and len(self._best["top_score"]) == self._candidates
+        return float(self._best["top_score"][-1]) if full else -1.0
 
     def finish(self) -> TensorScores:
         """Return what the store keeps."""
@@ -93,13 +113,47 @@ class TensorReducer:
             candidates=self._best,
             lines={name: self._joined_lines(name, parts) for name, parts in self._lines.items()},
             scores=None if self._dense is None else np.concatenate(self._dense),
+            texts=self._by_text.arrays(),
         )
 
+    def _score(self, item: TensorStatistics) -> tuple[Tensor, list[Figures]]:
+        """Return a slab's scores, and the figures of each of its matrices."""
+        shape = item.weight.shape
+        if self._buffer is None or self._buffer.numel() < item.weight.numel():
+            self._buffer = torch.empty(item.weight.numel(), dtype=torch.float32, device=item.weight.device)
+        score = self._buffer[: item.weight.numel()].view(shape)
+        weights, scores = as_matrices(item.weight), as_matrices(score)
+        statistics = {s: _matched(v, shape) for s, v in item.statistics.items() if s in self._metric.needs}
+        figures = []
+        for m, (weight, out) in enumerate(zip(weights, scores, strict=True)):
+            parts = bands(*weight.shape, weight.device)
+            found: dict[int, Figures] = {}
+
+            def work(
+                band: slice,
+                m: int = m,
+                weight: Tensor = weight,
+                out: Tensor = out,
+                found: dict[int, Figures] = found,
+            ) -> None:
+                own = {s: v[m] if len(v[m]) == 1 else v[m][band] for s, v in statistics.items()}
+                # The absolute value also makes -0 a 0, whose bits are those of no other number.
+                values = self._metric.score(weight[band], own).expand(weight[band].shape).to(torch.float32)
+                torch.abs(values, out=out[band])
+                found[band.start] = band_figures(out[band])
+
+            over_bands(work, parts, weight.device)
+            figures.append(join_figures([found[band.start] for band in parts]))
+        return score, figures
+
     def _keep_best(self, item: TensorStatistics, score: Tensor, fine: NDArray[np.int64]) -> None:
-        index = top_indices(score, self._candidates, fine)
+        above = self._least_kept
+        index = top_indices(score, self._candidates, fine, above if above >= 0 else None)
 
         def at(values: Tensor) -> NDArray[np.float32]:
-            return values.expand(score.shape).reshape(-1)[index].to(torch.float32).cpu().numpy()
+            if values.shape == score.shape:
+                return values.reshape(-1)[index].to(torch.float32).cpu().numpy()
+            return values.expand(score.shape)[np.unravel_index(index.cpu().numpy(), score.shape)].float().cpu().numpy()
 
         new: Arrays = {"top_score": at(score), "top_index": index.cpu().numpy(), "top_weight": at(item.weight)}
         if self._metric.has_gradient:
@@ -107,7 +161,9 @@ class TensorReducer:
         if self._metric.signed:
             new["top_signed"] = at(item.statistics[self._metric.signed])
             new["top_stderr"] = at(item.statistics["hessian_stderr"])
-        new["top_index"] = new["top_index"] + self._slices * (score.numel() // score.shape[0])
+        start = self._slices * (score.numel() // score.shape[0])
+        self._by_text.add(item, index, start, new["top_score"])
+        new["top_index"] = new["top_index"] + start
         if not self._best:
             self._best = new
             return
@@ -116,14 +172,23 @@ class TensorReducer:
         order = np.argsort(-joined["top_score"], kind="stable")[: self._candidates]
         self._best = {name: values[order] for name, values in joined.items()}
 
-    def _add_lines(self, item: TensorStatistics, score: Tensor) -> None:
-        axes = self._entry["axes"]
-        figures = {f"{line}_sum": v for line, v in line_figures(score, axes, "sum").items()}
-        figures |= {f"{line}_max": v for line, v in line_figures(score, axes, "max").items()}
+    def _add_lines(self, item: TensorStatistics, figures: list[Figures]) -> None:
+        axes, shape = self._entry["axes"], item.weight.shape
+        if len(shape) < 2:
+            return
+
+        def shaped(name: str) -> Tensor:
+            parts = torch.stack([getattr(f, name) for f in figures])
+            return parts.reshape(shape[:-1] if name.startswith("first") else (*shape[:-2], shape[-1]))
+
+        found = {}
+        for how in ("sum", "max"):
+            lines = by_line(shaped(f"first_{how}"), shaped(f"last_{how}"), axes)
+            found |= {f"{line}_{how}": value for line, value in lines.items()}
         if self._metric.has_gradient:
-            signed = item.weight * item.statistics["grad"]
-            figures |= {f"{line}_gw": v for line, v in line_figures(signed, axes, "sum").items()}
-        for name, value in figures.items():
+            signed = item.signed
+            found |= {f"{line}_gw": value for line, value in by_line(signed.first, signed.last, axes).items()}
+        for name, value in found.items():
             self._lines.setdefault(name, []).append(value.double().cpu().numpy())
 
     def _joined_lines(self, name: str, parts: list[NDArray[np.float64]]) -> NDArray[np.float32]:
@@ -133,6 +198,15 @@ class TensorReducer:
             return np.concatenate(parts).astype(np.float32)
         reduce = np.max if name.endswith("max") else np.sum
         return reduce(np.stack(parts), axis=0).astype(np.float32)
+
+
+def _matched(value: Tensor, shape: torch.Size) -> list[Tensor]:
+    """Return a statistic that broadcasts to ``shape`` as one matrix for each of the weight's."""
+    count = 1 if len(shape) < 3 else shape[:-2].numel()
+    if len(shape) > 3:
+        value = value.expand(shape)
+    found = as_matrices(value)
+    return found * count if len(found) == 1 else found
 
 
 def _joined(parts: list[dict[str, float | int]]) -> dict[str, float | int]:

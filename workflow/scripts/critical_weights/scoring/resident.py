@@ -19,7 +19,9 @@ from .capture import Capture
 from .experts import eager_experts
 from .gradients import GradientSums
 from .loss import accumulator_dtype, every_token_counts
+from .processes import ALONE, Processes
 from .seam import Summary, TensorStatistics
+from .text_gradients import predicted_positions
 from .uses import find_uses, run_model
 
 BATCH_TOKENS = 2048
@@ -30,10 +32,12 @@ class ResidentGradients:
 
     Args:
         model: in eval mode, gradients on.
-        texts: token ids of each text.
+        texts: token ids of each text, of all processes.
         wanted: statistics of the analysed tensors; of the others only ``grad`` is gathered, for the self-checks.
         analysed: the analysed tensors.
         batch_tokens: padded tokens a batch at most.
+        processes: those that share the texts; only the first one's statistics are over all of them.
+        by_text: whether to tell each text's own gradient of single weights; one process alone can.
 
     """
 
@@ -44,13 +48,18 @@ class ResidentGradients:
         wanted: Collection[str],
         analysed: Collection[str],
         batch_tokens: int = BATCH_TOKENS,
+        processes: Processes = ALONE,
+        *,
+        by_text: bool = False,
     ) -> None:
-        self.summary = Summary()
+        self.summary = Summary(n_texts=len(texts), n_predicted=sum(len(ids) - 1 for ids in texts))
         self._model = model
-        self._texts = texts
+        self._processes = processes
+        self._texts = processes.share(texts)
         self._parameters = dict(model.named_parameters())
         self._wanted = {name: wanted if name in analysed else ("grad",) for name in self._parameters}
         self._batch_tokens = batch_tokens
+        self._by_text = predicted_positions(texts, next(model.parameters()).device) if by_text else None
 
     def __iter__(self) -> Iterator[TensorStatistics]:
         """Run every batch, then yield each tensor in the model's order."""
@@ -64,7 +73,7 @@ class ResidentGradients:
             choice("texts a batch", 1, f"{len(rest)} tensors need each text's own backward pass, first {rest[0]}",
                    logger(__name__))  # fmt: skip
         batches = pack(self._texts, width, first.device)
-        gather = GradientSums(self._parameters, self._wanted, uses, dtype)
+        gather = GradientSums(self._parameters, self._wanted, uses, dtype, self._by_text)
         losses = 0.0
         with Capture(uses, gather), every_token_counts(self._model), eager_experts(self._model):
             for batch in progress(batches, len(batches), "gradient pass", "batches"):
@@ -75,12 +84,12 @@ class ResidentGradients:
                 for name in rest:
                     gather.add_plain(name, self._parameters[name].grad)
                     self._parameters[name].grad = None
-        self.summary.n_texts = len(self._texts)
-        self.summary.n_predicted = sum(len(ids) - 1 for ids in self._texts)
-        self.summary.corpus_loss = losses / self.summary.n_predicted
+        self.summary.corpus_loss = self._processes.total(losses) / self.summary.n_predicted
         for name, parameter in self._parameters.items():
-            means = gather.sums.pop(name).means(self.summary.n_texts, self.summary.n_predicted)
-            yield TensorStatistics(name, parameter.detach().to(dtype), means)
+            sums = gather.sums.pop(name)
+            self._processes.join(sums.tensors.values())
+            means = sums.means(self.summary.n_texts, self.summary.n_predicted)
+            yield TensorStatistics(name, parameter.detach().to(dtype), means, gather.texts.pop(name, None))
 
 
 def batch_loss(logits: Tensor, batch: Batch) -> Tensor:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor
+
+from .memory_return import give_back
+from .reduce import LineSums, line_sums
+from .text_gradients import TextGradients
 
 
 @dataclass(frozen=True)
@@ -20,20 +26,33 @@ class TensorStatistics:
         weight: the tensor's values in the accumulators' dtype, on the engine's device.
         statistics: statistic name -> tensor that broadcasts to the weight's shape; without those that this tensor
             does not have (then the summary's ``missing`` says why).
+        texts: gives each text's own gradient of single weights of the whole tensor, where that can be had.
 
     """
 
     name: str
     weight: Tensor
     statistics: Mapping[str, Tensor]
+    texts: TextGradients | None = None
+
+    @cached_property
+    def signed(self) -> LineSums:
+        """The sums of the signed a = g * w, which every gradient metric and the self-checks share."""
+        return line_sums(self.weight, self.statistics["grad"])
 
 
 SLAB_WEIGHTS = 1 << 22
 """Weights that are scored together: few enough that the memory of temporary results is reused, not asked for anew."""
 
 
-def slabs(item: TensorStatistics, weights: int = SLAB_WEIGHTS) -> Iterator[TensorStatistics]:
+def slab_weights(device: torch.device) -> int:
+    """Return how many weights are scored together: on a GPU more, since each slab makes it wait for the host."""
+    return SLAB_WEIGHTS if device.type == "cpu" else 16 * SLAB_WEIGHTS
+
+
+def slabs(item: TensorStatistics, weights: int | None = None) -> Iterator[TensorStatistics]:
     """Cut a tensor's statistics into slabs of about so many weights along the first storage axis."""
+    weights = weights or slab_weights(item.weight.device)
     length = item.weight.shape[0]
     step = max(1, weights * length // max(item.weight.numel(), 1))
     if step >= length:
@@ -44,7 +63,7 @@ def slabs(item: TensorStatistics, weights: int = SLAB_WEIGHTS) -> Iterator[Tenso
         cut = {
             s: v[rows] if v.dim() == item.weight.dim() and len(v) == length else v for s, v in item.statistics.items()
         }
-        yield TensorStatistics(item.name, item.weight[rows], cut)
+        yield TensorStatistics(item.name, item.weight[rows], cut, item.texts)
 
 
 def slabs_of(run: Run) -> Iterator[TensorStatistics]:
@@ -52,7 +71,10 @@ def slabs_of(run: Run) -> Iterator[TensorStatistics]:
     tensors = iter(run)
     while (whole := next(tensors, None)) is not None:
         yield from slabs(whole)
+        large = whole.weight.numel() > SLAB_WEIGHTS
         del whole
+        if large:
+            give_back()
 
 
 @dataclass

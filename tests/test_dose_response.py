@@ -1,0 +1,53 @@
+"""The figure of damage over k: what is drawn, from a made-up table, and the same bytes twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from critical_weights.errors import TableError
+from critical_weights.plots.dose_response import build, dose_table
+from critical_weights.plots.save import save
+from critical_weights.tables_interventions import INTERVENTIONS_TABLE
+
+
+def made_up(metrics: int = 4) -> pd.DataFrame:
+    """Return ladders of some metrics, one with a negative damage, each with controls of two seeds."""
+    rows = []
+    for number in range(metrics):
+        for k in (10, 100):
+            for kind, seed in (("top", None), ("random", 1), ("random", 2), ("matched", 1), ("matched", 2)):
+                damage = (number - 1) * k / 1000 if kind == "top" else 0.001 * seed
+                rows.append({"part": "ladder", "metric": f"m{number}", "mode": "global", "kind": kind, "k": k,
+                             "seed": seed, "intervention": "zero", "dnll": damage, "low": damage - 0.002,
+                             "high": damage + 0.002, "n_texts": 5, "n_tokens": 50})  # fmt: skip
+    return pd.DataFrame(rows).reindex(columns=[c.name for c in INTERVENTIONS_TABLE.columns])
+
+
+def test_what_is_drawn() -> None:
+    """Controls are the mean over their seeds, between their lowest and highest bounds; other parts are left out."""
+    other = made_up().assign(part="strength")
+    points = dose_table(pd.concat([made_up(), other])).set_index(["metric", "kind", "k"])
+    assert len(points) == 4 * 3 * 2
+    control = points.loc["m2", "random", 100]
+    assert (control["dnll"], control["low"], control["high"]) == pytest.approx((0.0015, -0.001, 0.004))
+    assert control["seeds"] == 2
+    assert points.loc["m3", "top", 100]["dnll"] == pytest.approx(0.2)
+
+
+def test_a_panel_a_metric_the_largest_damage_first(tmp_path: Path) -> None:
+    """Panels come by damage, share their axes, and the files have the same bytes every time."""
+    drawn = build(made_up(), "tiny, p2")
+    panels = [ax for ax in drawn.figure.axes if ax.get_title(loc="left")]
+    assert [ax.get_title(loc="left") for ax in panels] == ["m3", "m2", "m1", "m0"]
+    assert len({ax.get_ylim() for ax in panels}) == 1
+    files = [save(build(made_up(), "tiny, p2"), tmp_path / name / "figure.png", 60) for name in ("a", "b")]
+    assert all(one.read_bytes() == other.read_bytes() for one, other in zip(*files, strict=True))
+
+
+def test_without_a_ladder() -> None:
+    """Nothing to draw is one line."""
+    with pytest.raises(TableError, match="no ladder"):
+        build(made_up().iloc[:0])

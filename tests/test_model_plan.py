@@ -1,0 +1,104 @@
+"""What models need by their configs alone: counts that are published, memory as a run would plan it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from critical_weights.errors import ModelError
+from critical_weights.known_facts import KNOWN_SIZES, known_facts
+from critical_weights.model_facts import describe_model
+from critical_weights.model_plan import CONFIGS, facts_of_config, find_config, plan_table, to_markdown
+from critical_weights.model_source import fetch_model
+from critical_weights.scoring.memory_plan import PLACEMENTS, USABLE, plan_memory
+from script_call import call_script
+from tiny_models import NAMES, save_tiny_folder
+
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+PUBLISHED = {
+    "dialogpt_small": 124_439_808, "gpt2": 124_439_808, "llama31_8b": 8_030_261_248, "mistral_7b": 7_241_732_096,
+    "pythia_1_4b": 1_414_647_808, "pythia_410m": 405_334_016, "qwen25_0_5b": 494_032_768,
+    "tinyllama_1_1b": 1_100_048_384,
+}  # fmt: skip
+"""Weights in all, as the owners tell them."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_known_configs_have_the_published_counts(name: str) -> None:
+    facts = facts_of_config(CONFIGS / f"{name}.json", name)
+    assert sum(tensor["numel"] for tensor in facts["tensors"]) == PUBLISHED[name]
+
+
+def test_llama_8b_has_226_analysed_tensors() -> None:
+    table = plan_table(["llama31_8b"], family="static", lengths=[], dtype=torch.bfloat16, device=CPU)
+    [row] = table.to_dict("records")
+    assert (row["analysed_tensors"], row["analysed_weights"]) == (226, 8_029_995_008)
+    assert row["weight_bytes"] == 16_060_522_496
+
+
+@pytest.mark.parametrize("name", KNOWN_SIZES)
+def test_the_built_in_sizes_are_those_of_the_configs(name: str) -> None:
+    of_config = facts_of_config(CONFIGS / f"{name}.json", name)["tensors"]
+    assert known_facts(name)["tensors"] == of_config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_alone_tells_what_the_whole_model_does(name: str, tmp_path: Path) -> None:
+    folder = save_tiny_folder(tmp_path / name, name)
+    whole = describe_model(fetch_model("m", "local", path=str(folder)))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "config.json").write_text((folder / "config.json").read_text())
+    facts = facts_of_config(alone, name)
+    assert facts == {key: whole[key] for key in facts}
+
+
+@pytest.mark.parametrize("family", ["forward", "gradient", "curvature"])
+def test_memory_is_what_a_run_plans(family: str) -> None:
+    lengths = [100] * 20
+    table = plan_table(["gpt2", "qwen25_0_5b"], family=family, lengths=lengths, dtype=torch.float32, device=CPU)
+    for row in table.to_dict("records"):
+        facts = facts_of_config(CONFIGS / f"{row['model']}.json", row["model"])
+        for placement in PLACEMENTS:
+
+            def plan(available: float, placement: str = placement, facts: dict = facts) -> int:
+                return plan_memory(
+                    family, facts, lengths, torch.float32, CPU, placement=placement, available=int(available)
+                ).total
+
+            least = row[f"least_{placement}"]
+            assert plan(1e15) == row[placement]
+            assert plan(least / USABLE + 2) == least <= row[placement]
+            with pytest.raises(ModelError, match="does not fit"):
+                plan((least - 2) / USABLE)
+
+
+def test_the_docs_hold_what_the_script_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    docs = (ROOT / "docs" / "models.md").read_text()
+    for device in ("cpu", "cuda"):
+        assert call_script("plan", *PUBLISHED, "--length=100", f"--device={device}") == 0
+        assert capsys.readouterr().out in docs
+
+
+def test_where_a_config_may_be(tmp_path: Path) -> None:
+    folder = save_tiny_folder(tmp_path / "mine")
+    assert find_config(str(folder)) == ("mine", folder)
+    assert find_config(str(folder / "config.json")) == ("mine", folder / "config.json")
+    named = tmp_path / "named.json"
+    named.write_text((folder / "config.json").read_text())
+    assert find_config(str(named)) == ("named", named)
+    with pytest.raises(ModelError, match=r"there is no config at gpt3\. Did you mean gpt2\? Give a config\.json"):
+        find_config("gpt3")
+    table = plan_table([str(named)], family="gradient", lengths=[9], dtype=torch.float32, device=CPU)
+    assert to_markdown(table).splitlines()[2].startswith("| named | LlamaForCausalLM | 16 |")
+
+
+def test_a_config_that_cannot_be_used_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for content in ("{", json.dumps({"model_type": "of_nobody"})):
+        (tmp_path / "config.json").write_text(content)
+        assert call_script("plan", tmp_path) == 1
+        assert "cannot be used" in capsys.readouterr().err

@@ -1,0 +1,103 @@
+"""The profiles name rules that exist, jobs ask for what scoring takes, and the workflow serves as a module."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from critical_weights.known_facts import KNOWN_SIZES, known_facts
+from critical_weights.scoring.memory_plan import plan_memory
+from stage_jobs import CONFIG, ROOT, write_study
+
+PROFILES = sorted((ROOT / "profiles").glob("*/profile.yaml"))
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def snakemake(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *words], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_profiles_name_rules_of_the_workflow(tmp_path: Path) -> None:
+    rules = set(snakemake(tmp_path, "--list-rules", "--snakefile", str(ROOT / "Snakefile")).split())
+    assert len(PROFILES) == 3
+    named = set()
+    for file in PROFILES:
+        profile = yaml.safe_load(file.read_text(encoding="utf-8"))
+        named |= {*profile.get("set-resources", {}), *profile.get("groups", {})}
+        assert set(profile.get("group-components", {})) == set(profile.get("groups", {}).values())
+    assert len(named) > 15
+    assert named <= rules
+
+
+@pytest.mark.timeout(300)
+def test_workflow_is_a_module_of_another(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"weights": CONFIG}), encoding="utf-8")
+    (tmp_path / "Snakefile").write_text(
+        f"""configfile: "study.yaml"
+module critical_weights:
+    snakefile: {str(ROOT / "Snakefile")!r}
+    config: config["weights"]
+use rule * from critical_weights as weights_*
+rule mine:
+    input: "results/a/tiny/mag_global_k9/top_weights.csv"
+    output: "mine.txt"
+    shell: "wc -l {{input}} > {{output}}"
+""",
+        encoding="utf-8",
+    )
+    said = snakemake(tmp_path, "mine.txt", "-n", "--quiet", "rules")
+    assert "weights_score_static" in said
+    assert "score_gradient" not in said
+
+
+@pytest.fixture
+def asks(tmp_path: Path) -> dict[str, Any]:
+    """The functions of ``resources.smk``, which is plain Python, for a config that computes on the CPU."""
+    names: dict[str, Any] = {
+        "json": json,
+        "config": {"scoring": {"device": "cpu"}},
+        "is_small": lambda model: model == "bundled",
+    }
+    exec((ROOT / "workflow" / "rules" / "resources.smk").read_text(encoding="utf-8"), names)
+    return names
+
+
+@pytest.mark.parametrize("model", sorted(KNOWN_SIZES))
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_memory_that_is_asked_for_is_enough(asks: dict[str, Any], tmp_path: Path, model: str, dtype: str) -> None:
+    facts = known_facts(model)
+    (tmp_path / "model.json").write_text(json.dumps(facts | {"checkpoint_dtype": dtype}), encoding="utf-8")
+    files, wildcards = SimpleNamespace(facts=tmp_path / "model.json"), SimpleNamespace(model=model)
+    megabytes = asks["asks_memory"](wildcards, files, 1)
+    plan = plan_memory("gradient", facts, [512] * 100, getattr(torch, dtype), torch.device("cpu"),
+                       available=int(megabytes * 1e6))  # fmt: skip
+    assert plan.placement in ("resident", "blocks")
+    assert asks["asks_memory"](wildcards, files, 3) == 3 * megabytes, "more after an end for lack of it"
+    assert asks["asks_gpu"](wildcards) == 0
+    asks["config"]["scoring"]["device"] = "auto"
+    assert asks["asks_gpu"](wildcards) == 1
+    assert asks["asks_memory"](wildcards, files, 1) < megabytes
+    assert 60 < asks["asks_minutes"](wildcards, files, 1) <= 1440
+    small = SimpleNamespace(model="bundled")
+    assert (asks["asks_gpu"](small), asks["asks_memory"](small, None, 2)) == (0, 8000)
+
+
+def test_what_is_not_known_yet_is_left_open(asks: dict[str, Any], tmp_path: Path) -> None:
+    """Snakemake takes a missing file for "to be determined"."""
+    with pytest.raises(FileNotFoundError):
+        asks["asks_memory"](SimpleNamespace(model="gpt2"), SimpleNamespace(facts=tmp_path / "none.json"), 1)

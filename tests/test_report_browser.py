@@ -1,0 +1,153 @@
+"""The page in a real browser: a second script, let in by the test alone, uses it and writes down what it sees."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from critical_weights.report.render import digest
+from synthetic_results import finish, make_results
+
+LABELS = ["gradsq_perlayer_k3", "gradxw_perblock_k6", "mag_global_k20"]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=2000",
+         "--dump-dom")  # fmt: skip
+USE = """
+const seen = {}, table = document.querySelector("table[data-choose]"), tools = table.closest(".table");
+const shown = () => [...table.tBodies[0].rows].filter((row) => row.checkVisibility());
+const cells = (place) => shown().map((row) => row.cells[place].textContent);
+const turn = (select, value) => { select.value = value; select.dispatchEvent(new Event("change")); };
+const type = (text) => {
+  const input = tools.querySelector("input");
+  input.value = text;
+  input.dispatchEvent(new Event("input"));
+};
+const heading = (name) => [...table.tHead.rows[0].cells].find((cell) => cell.textContent === name);
+const order = (name) => [cells(heading(name).cellIndex), heading(name).getAttribute("aria-sort")];
+seen.first = cells(0);
+turn(tools.querySelector("select"), "");
+seen.all = cells(0);
+heading("score").querySelector("button").click();
+seen.down = order("score");
+heading("score").querySelector("button").click();
+seen.up = order("score");
+heading("tensor").querySelector("button").click();
+seen.names = order("tensor");
+seen.sorted = table.querySelectorAll("[aria-sort]").length;
+type("DOWN_PROJ layers.1");
+seen.filtered = [cells(2), tools.querySelector("output").textContent];
+type("no such weight");
+seen.none = [cells(0).length, tools.querySelector("output").textContent];
+type("");
+const panels = (group) => [...document.querySelectorAll(`.switch[data-group=${group}] > .panel`)]
+  .filter((panel) => panel.checkVisibility()).map((panel) => panel.dataset.name);
+for (const group of ["metric", "experiment", "map"]) {
+  const select = document.querySelector(`.switch[data-group=${group}] select`), names = [...select.options];
+  const before = panels(group);
+  turn(select, names.at(-1).value);
+  seen[group] = [names.map((name) => name.value), before, panels(group)];
+}
+const map = document.querySelector(".switch[data-group=map] > .panel:not([hidden]) table.map");
+const told = map.closest(".table").querySelector("output"), cell = map.querySelectorAll("td[data-tip]")[1];
+cell.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+seen.pointer = [told.textContent, cell.dataset.tip];
+map.querySelector("td[tabindex='0']").focus();
+document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+seen.keys = [told.textContent, document.activeElement.dataset.tip, document.activeElement.closest("tr").rowIndex];
+location.hash = "#gradsq-perlayer-k3";
+setTimeout(() => {
+  seen.revealed = panels("experiment");
+  const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+  seen.requests = loaded.filter((name) => !name.startsWith("data:"));
+  seen.pictures = [...document.images].filter((picture) => !picture.complete || !picture.naturalWidth).length;
+  seen.nameless = [...document.querySelectorAll("input, select")].filter((field) => !field.labels.length).length;
+  const note = document.createElement("pre");
+  note.id = "seen";
+  note.textContent = JSON.stringify(seen);
+  document.body.append(note);
+}, 100);
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("browser")
+    root = make_results(folder / "results", LABELS, everything=True)
+    page = (finish(root, LABELS) / "report.html").read_text()
+    page = page.replace("script-src ", f"script-src '{digest(USE)}' ")
+    used = folder / "used.html"
+    used.write_text(page.replace("</body>", f"<script>{USE}</script>\n</body>"))
+    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", used.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, flags=re.DOTALL)
+    assert found, done.stderr
+    return json.loads(html.unescape(found[1])) | {"console": re.findall(r".*CONSOLE.*", done.stderr)}
+
+
+def test_page_loads_without_errors_and_asks_for_nothing(seen):
+    assert (seen["console"], seen["requests"], seen["pictures"]) == ([], [], 0)
+
+
+def test_the_first_experiment_is_shown_first_and_all_on_request(seen):
+    assert set(seen["first"]) == {LABELS[0]}
+    assert set(seen["all"]) == set(LABELS)
+    assert len(seen["all"]) == 15 + 18 + 20
+
+
+def test_headings_sort_by_number_and_by_name(seen):
+    down, up = ([float(text.replace(",", "")) for text in seen[way][0]] for way in ("down", "up"))
+    assert down == sorted(down, reverse=True)
+    assert up == sorted(up)
+    assert (seen["down"][1], seen["up"][1]) == ("descending", "ascending")
+    assert seen["names"][0] == sorted(seen["names"][0])
+    assert seen["sorted"] == 1
+
+
+def test_filter_keeps_rows_with_all_words(seen):
+    names, told = seen["filtered"]
+    assert set(names) == {"model.layers.1.mlp.down_proj.weight"}
+    assert told == f"{len(names)} of 53 rows"
+    assert seen["none"] == [0, "0 of 53 rows"]
+
+
+@pytest.mark.parametrize("group", ["metric", "experiment", "map"])
+def test_switches_show_one_panel(seen, group):
+    names, before, after = seen[group]
+    assert len(names) >= 3
+    assert (before, after) == ([names[0]], [names[-1]])
+
+
+def test_pointer_and_arrow_keys_tell_a_cells_figures(seen):
+    assert seen["pointer"][0] == seen["pointer"][1] != ""
+    assert "weights selected" in seen["pointer"][0]
+    told, tip, row = seen["keys"]
+    assert told == tip != seen["pointer"][0]
+    assert row > 1
+
+
+def test_a_link_into_a_hidden_panel_shows_it(seen):
+    assert seen["revealed"] == [LABELS[0]]
+
+
+def test_every_field_has_a_label(seen):
+    assert seen["nameless"] == 0
+
+
+def test_a_script_that_is_not_the_pages_own_is_refused(tmp_path):
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    root = make_results(tmp_path / "results", LABELS[:1], everything=True)
+    page: Path = finish(root, LABELS[:1]) / "report.html"
+    foreign = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\"></body>"
+    page.write_text(page.read_text().replace("</body>", foreign))
+    command = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    assert "<title>Critical weights of tiny, phase p2</title>" in done.stdout
+    assert "Content Security Policy" in done.stderr

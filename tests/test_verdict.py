@@ -1,0 +1,120 @@
+"""The verdict from made-up tables: areas, wins and words by hand; rank correlation against scipy; no model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from critical_weights.errors import TableError
+from critical_weights.single_agreement import spearman
+from critical_weights.tables_interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, TEXTS_TABLE
+from critical_weights.verdict import verdict_table
+
+TEXTS, KS = 12, (10, 100, 1000)
+PREDICTED = np.arange(5, 5 + TEXTS)
+LEVELS = {"good": (0.1, 0.2, 0.6), "fair": (0.05, 0.1, 0.2), "bad": (0.0, 0.001, 0.001)}
+"""Damage per token of each metric's top k, before noise."""
+
+
+def made_up(matched: float = 0.01) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the four tables of three metrics; controls of every metric do ``matched`` per token at each k."""
+    rng = np.random.default_rng(0)
+    rows, changes = [{"part": "unchanged"}], [np.zeros(TEXTS)]
+    for metric, levels in LEVELS.items():
+        for k, level in zip(KS, levels, strict=True):
+            for kind, seed, mean in [("top", None, level)] + [
+                (c, s, matched) for c in ("random", "matched") for s in (1, 2)
+            ]:
+                rows.append({"part": "ladder", "metric": metric, "mode": "global", "kind": kind, "k": k, "seed": seed,
+                             "intervention": "zero"})  # fmt: skip
+                changes.append(PREDICTED * (mean + 0.001 * rng.standard_normal(TEXTS)))
+    table = pd.DataFrame(rows, columns=[c.name for c in INTERVENTIONS_TABLE.columns])
+    table = table.assign(condition=range(len(rows)))
+    texts = pd.DataFrame(
+        {"condition": np.repeat(np.arange(len(rows)), TEXTS), "text": np.tile(np.arange(TEXTS), len(rows)),
+         "predicted": np.tile(PREDICTED, len(rows)), "change": np.concatenate(changes)},
+    ).reindex(columns=[c.name for c in TEXTS_TABLE.columns])  # fmt: skip
+    damage = rng.lognormal(-8, 2, 40) * rng.choice([-1, 1], 40)
+    weights = pd.DataFrame(
+        {"number": range(40), "dnll": damage, "first_order": 2 * damage, "second_order": -damage / 4}
+    )
+    weights = weights.reindex(columns=[c.name for c in SINGLE_WEIGHTS.columns])
+    scores = {"good": np.abs(damage), "fair": np.abs(damage) * rng.lognormal(0, 1, 40), "bad": -np.abs(damage)}
+    long = [pd.DataFrame({"number": range(40), "metric": m, "score": s, "drawn": ["top"] * 2 + ["sample"] * 38})
+            for m, s in scores.items()]  # fmt: skip
+    return table, texts, weights, pd.concat(long).reindex(columns=[c.name for c in SINGLE_SCORES.columns])
+
+
+def test_areas_wins_and_words() -> None:
+    """Order, areas and gains are those of the made-up damages; each interval holds its value."""
+    tables = made_up()
+    found = verdict_table(*tables, draws=200, seed=1).set_index("metric")
+    assert found.index.tolist() == ["good", "fair", "bad"]
+    assert found["wins"].tolist() == [2, 1, 0]
+    assert found["trust"].tolist() == [1, 2, 3]
+    assert found["verdict"].tolist() == ["above controls", "above controls", "below controls"]
+    for metric, levels in LEVELS.items():
+        area = (levels[0] + 2 * levels[1] + levels[2]) / 4  # k in equal steps of log k
+        row = found.loc[metric]
+        assert row["area"] == pytest.approx(area, abs=1e-3)
+        assert row["area_matched"] == pytest.approx(0.01, abs=1e-3)
+        assert row["gain_matched"] == pytest.approx(row["area"] - row["area_matched"], abs=1e-12)
+        for name in ("area", "gain_random", "gain_matched"):
+            assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
+    assert found["seeds"].tolist() == [2, 2, 2]
+
+
+def test_not_told_apart_from_equal_controls() -> None:
+    """Controls that do what a selection does leave its verdict open, in one way or the other word only by noise."""
+    found = verdict_table(*made_up(matched=0.00075), draws=200, seed=1).set_index("metric")
+    assert found.loc["bad", "verdict"] == "not told apart from controls"
+
+
+def test_single_weights() -> None:
+    """Correlations leave the top weights out; ratios are medians; the sign of a wrong prediction is wrong."""
+    table, texts, weights, scores = made_up()
+    found = verdict_table(table, texts, weights, scores, draws=200, seed=1).set_index("metric")
+    sample = weights["dnll"].to_numpy()[2:]
+    for metric, own in scores.groupby("metric"):
+        expected = spearmanr(own["score"].to_numpy()[2:], np.abs(sample)).statistic
+        assert found.loc[metric, "spearman"] == pytest.approx(expected)
+        assert found.loc[metric, "spearman_low"] <= expected <= found.loc[metric, "spearman_high"]
+    assert found.loc["good", "spearman"] == 1
+    assert (found["first_order_ratio"] == 2).all()
+    assert (found["second_order_ratio"] == 0.25).all()
+    assert (found["first_order_sign"] == 1).all()
+    assert (found["largest_single"] == weights["dnll"].iloc[:2].max()).all()
+    assert (found["n_single"] == 38).all()
+
+
+def test_spearman_with_ties_against_scipy() -> None:
+    """Row by row as scipy has it, ties at their mean rank; a constant row has none."""
+    rng = np.random.default_rng(2)
+    a, b = rng.integers(0, 4, (5, 30)).astype(float), rng.integers(0, 9, (5, 30)).astype(float)
+    a[4] = 1
+    found = spearman(a, b)
+    assert found[:4] == pytest.approx([spearmanr(x, y).statistic for x, y in zip(a[:4], b[:4], strict=True)])
+    assert np.isnan(found[4])
+    assert np.isnan(spearman(np.zeros((1, 1)), np.zeros((1, 1)))).all()
+
+
+def test_texts_that_are_not_finite_are_left_out() -> None:
+    """An infinite or NaN change of one text costs that text, not the row."""
+    table, texts, weights, scores = made_up()
+    spoilt = texts.copy()
+    spoilt.loc[(spoilt["condition"] == 1) & (spoilt["text"] == 3), "change"] = np.inf
+    spoilt.loc[(spoilt["condition"] == 1) & (spoilt["text"] == 4), "change"] = np.nan
+    found = verdict_table(table, spoilt, weights, scores, draws=50, seed=1)
+    assert np.isfinite(found["area"]).all()
+    assert found["metric"].iloc[0] == "good"
+
+
+def test_tables_that_do_not_belong_together() -> None:
+    """No ladder, or texts of another run: one line."""
+    table, texts, weights, scores = made_up()
+    with pytest.raises(TableError, match="no ladder"):
+        verdict_table(table.iloc[:1], texts, weights, scores)
+    with pytest.raises(TableError, match="other conditions"):
+        verdict_table(table.iloc[:-1], texts, weights, scores)

@@ -1,0 +1,26 @@
+"""Tables over all configured experiments: models, phases, checkpoints of a training run, text sets, kinds of blocks."""
+
+
+wildcard_constraints:
+    across_table=one_of(table.name.removesuffix(".csv") for table in ACROSS_TABLES),
+
+
+rule across:
+    input:
+        stores=all_stores,
+        facts=all_facts,
+    output:
+        "results/report/{across_table}.csv",
+    log:
+        "logs/report/{across_table}.log",
+    benchmark:
+        "benchmarks/report/{across_table}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        run=stage("across.py"),
+        checkpoints=checkpoint_options,
+        code=code("across.py"),
+    shell:
+        "{params.run} {wildcards.across_table} --stores {input.stores} --checkpoints {params.checkpoints:q}"
+        " --output {output} --log {log} --label {wildcards.across_table}"

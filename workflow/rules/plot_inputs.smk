@@ -1,0 +1,20 @@
+"""What the rules of plot.smk read and are told."""
+
+from critical_weights.plots import SCORE_FIGURES
+
+# Figures over the metrics of one phase and model, by the stage behind their tables: each stage's own can be had without
+# running the others.
+FIGURE_GROUPS = {
+    "overlap": ("overlap_matrix", "overlap_by_k", "rank_density", "lorenz_curves"),
+    "structure": ("recurring_channels", "top_tokens", "first_position_effect"),
+    "stability": ("stability_by_k",),
+    "spikes": ("spikes_by_block",),
+}
+
+
+assert sorted(ANALYSIS_FIGURES) == sorted(figure for figures in FIGURE_GROUPS.values() for figure in figures)
+
+
+def pictures(output):
+    """Return the PNGs among a job's outputs, in order."""
+    return [file for file in output if file.endswith(".png")]

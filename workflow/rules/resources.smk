@@ -1,0 +1,43 @@
+"""What jobs that run a model ask of a cluster, from the model's size; on one machine nobody counts it.
+
+Before the model's facts are there, a dry run says `<TBD>`.
+"""
+
+
+def model_size(facts):
+    """Return the weights of a model as megabytes of its checkpoint, and as a number in millions."""
+    with open(facts, encoding="utf-8") as file:
+        known = json.load(file)
+    wide = {"float64": 8, "float32": 4}.get(known["checkpoint_dtype"], 2)
+    return known["n_weights"] * wide / 1e6, known["n_weights"] / 1e6
+
+
+def asks_gpu(wildcards):
+    """Return how many GPUs a job that runs a model asks for."""
+    return 0 if is_small(wildcards.model) or config["scoring"]["device"] == "cpu" else 1
+
+
+def asks_memory(wildcards, input, attempt):
+    """Return the megabytes of host memory of a job that runs a model; more after an end for lack of memory.
+
+    On a GPU the host holds little but, streamed, the inputs of blocks: half the checkpoint is enough. Without one, 16 bytes
+    a weight: a placement of the gradient family that holds the whole model fits. Scoring plans with what it was given.
+    """
+    if is_small(wildcards.model):
+        return 4000 * attempt
+    megabytes, millions = model_size(input.facts)
+    return round(8000 + (megabytes / 2 if asks_gpu(wildcards) else 16 * millions)) * attempt
+
+
+def asks_minutes(wildcards, input, attempt):
+    """Return the time limit of a job that runs a model: scoring that reaches it goes on in the next try."""
+    if is_small(wildcards.model):
+        return 30 * attempt
+    return min(1440, round(60 + model_size(input.facts)[1] / 50)) * attempt
+
+
+def asks_disk(wildcards, input):
+    """Return the megabytes of disk of a scoring job: dense stores, which stay below 4 GB, and parts of a killed run."""
+    if is_small(wildcards.model):
+        return 1000
+    return round(10000 + model_size(input.facts)[0])

@@ -1,0 +1,24 @@
+"""Up to which k the rankings of one phase and model are more than noise of their calibration texts."""
+
+
+rule stability:
+    input:
+        stores=configured_stores,
+        others=stores_of_other_seeds,
+    output:
+        overlaps="results/{phase}/{model}/analysis/stability.csv",
+        weights="results/{phase}/{model}/analysis/weight_stability.csv",
+    log:
+        "logs/{phase}/{model}/analysis/stability.log",
+    benchmark:
+        "benchmarks/{phase}/{model}/analysis/stability.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        run=stage("stability.py"),
+        options=[f"--{key}={value}" for key, value in config["stability"].items()],
+        code=code("stability.py"),
+    shell:
+        "{params.run} --stores {input.stores} --others {input.others} {params.options}"
+        " --output {output.overlaps} --weights {output.weights}"
+        " --log {log} --label {wildcards.phase}/{wildcards.model}"

@@ -1,0 +1,80 @@
+"""Proof by intervention: conditions measured on the model, and which metric they tell to trust."""
+
+
+rule validate:
+    input:
+        record="resources/models/{model}.json",
+        facts="results/{phase}/{model}/model.json",
+        tokens="results/{phase}/{model}/tokens.json",
+        stores=configured_stores,
+        lists=config["interventions"]["lists"],
+    output:
+        expand("results/{{phase}}/{{model}}/interventions/{table}.csv", table=VALIDATION_TABLES),
+    log:
+        "logs/{phase}/{model}/interventions/validate.log",
+    benchmark:
+        "benchmarks/{phase}/{model}/interventions/validate.tsv"
+    conda:
+        ENVIRONMENT
+    threads: lambda wildcards: 1 if is_small(wildcards.model) else 8
+    resources:
+        gpu=lambda wildcards: 0 if is_small(wildcards.model) else 1,
+    params:
+        run=stage("validate.py"),
+        device=device,
+        options=validation_options,
+        version=SCORING_VERSION,
+    shell:
+        "HF_HUB_OFFLINE=1 {params.run} --record {input.record} --facts {input.facts} --tokens {input.tokens}"
+        " --stores {input.stores} --lists {input.lists} {params.options:q} --device {params.device}"
+        " --output-dir results/{wildcards.phase}/{wildcards.model}/interventions"
+        " --timing benchmarks/{wildcards.phase}/{wildcards.model}/interventions/validate.json"
+        " --log {log} --label {wildcards.phase}/{wildcards.model}"
+
+
+rule verdict:
+    input:
+        expand("results/{{phase}}/{{model}}/interventions/{table}.csv", table=VALIDATION_TABLES),
+    output:
+        "results/{phase}/{model}/interventions/verdict.csv",
+    log:
+        "logs/{phase}/{model}/interventions/verdict.log",
+    benchmark:
+        "benchmarks/{phase}/{model}/interventions/verdict.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        run=stage("verdict.py"),
+        options=lambda wildcards: [
+            f"--draws={config['interventions']['draws']}",
+            f"--seed={config['phases'][wildcards.phase]['seed']}",
+        ],
+        code=code("verdict.py"),
+    shell:
+        "{params.run} --folder results/{wildcards.phase}/{wildcards.model}/interventions {params.options}"
+        " --output {output} --log {log} --label {wildcards.phase}/{wildcards.model}"
+
+
+rule plot_dose_response:
+    input:
+        "results/{phase}/{model}/interventions/interventions.csv",
+    output:
+        multiext(
+            "results/{phase}/{model}/interventions/plots/dose_response",
+            png=".png",
+            svg=".svg",
+            csv=".csv",
+        ),
+    log:
+        "logs/{phase}/{model}/interventions/plots/dose_response.log",
+    benchmark:
+        "benchmarks/{phase}/{model}/interventions/plots/dose_response.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        run=stage("plot_analysis.py"),
+        code=code("plot_analysis.py"),
+    shell:
+        "{params.run} --figure dose_response --table {input} --output {output.png}"
+        " --title '{wildcards.model}, {wildcards.phase}'"
+        " --log {log} --label {wildcards.phase}/{wildcards.model}"

@@ -1,0 +1,16 @@
+"""What the rules of validate.smk read and are told."""
+
+VALIDATION_TABLES = ("interventions", "texts", "single_weights", "single_scores")
+
+
+def validation_options(wildcards):
+    """Return what decides the results of the interventions, as options of the script."""
+    dtype = configs.resolve(config, wildcards.phase, wildcards.model, "forward")["scoring"]["dtype"]
+    given = {"dtype": dtype, "seed": config["phases"][wildcards.phase]["seed"], **config["interventions"]}
+    options = []
+    for key, value in sorted(given.items()):
+        if key not in ("enabled", "lists"):  # lists are input files
+            # A negative number of a list would be taken for an option: each list is one word.
+            words = ",".join(map(str, value)) if isinstance(value, list) else value
+            options.append(f"--{key.replace('_', '-')}={words}")
+    return options

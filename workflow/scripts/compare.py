@@ -1,0 +1,39 @@
+"""Compare rankings made elsewhere: overlap with its chance level, and structure."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from critical_weights.cli import run_stage
+from critical_weights.compare import compare_overlap, list_frames, read_lists
+from critical_weights.compare_shapes import read_shapes, shapes_of_facts
+from critical_weights.known_facts import known_facts
+from critical_weights.structure import structure_of_lists
+from critical_weights.tables import OVERLAP, write_table
+from critical_weights.tables_structure import STRUCTURE
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--lists", required=True, nargs="+", metavar="CSV",
+                   help="files with the columns parameter, indices, sensitivity_score, rows in any order")  # fmt: skip
+    model = p.add_mutually_exclusive_group()
+    model.add_argument("--facts", metavar="JSON", help="model.json of the model that the lists are of")
+    model.add_argument("--shape", metavar="MODEL", help="or the name of a model whose shapes are known")
+    p.add_argument("--overlap", required=True, help="overlap.csv to write")
+    p.add_argument("--structure", required=True, help="structure.csv to write")
+    return p
+
+
+def main(a: argparse.Namespace) -> None:
+    """Read, compare and write."""
+    shapes = read_shapes(a.facts) if a.facts else shapes_of_facts(known_facts(a.shape)) if a.shape else None
+    lists, shapes = read_lists(a.lists, shapes)
+    write_table(compare_overlap(lists, shapes), a.overlap, OVERLAP)
+    write_table(structure_of_lists(list_frames(lists, shapes), shapes.facts), a.structure, STRUCTURE)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("compare", parser(), main))

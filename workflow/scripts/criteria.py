@@ -1,0 +1,39 @@
+"""Judge the declared criteria on the tables of one phase and model, or on those over all of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from critical_weights.cli import run_stage
+from critical_weights.criteria import criteria_table
+from critical_weights.errors import ConfigError
+from critical_weights.tables import write_table
+from critical_weights.tables_criteria import CRITERIA
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--criteria", required=True, metavar="JSON", help="list of criteria, as config/README.md tells")
+    p.add_argument("--tables", nargs="*", default=[], metavar="NAME=FILE", help="the tables that they are about")
+    p.add_argument("--output", required=True, help="criteria.csv to write")
+    return p
+
+
+def main(a: argparse.Namespace) -> None:
+    """Judge and write."""
+    try:
+        criteria = json.loads(a.criteria)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"--criteria is no JSON ({error})") from error
+    wrong = [text for text in a.tables if "=" not in text]
+    if wrong:
+        raise ConfigError(f"--tables: got {wrong[0]}", expected="NAME=FILE")
+    tables = dict(text.split("=", 1) for text in a.tables)
+    write_table(criteria_table(criteria, tables), a.output, CRITERIA)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("criteria", parser(), main))

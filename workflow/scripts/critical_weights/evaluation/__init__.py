@@ -1,0 +1,1 @@
+"""Measuring what a change of weights does to a model's predictions on evaluation texts."""

@@ -1,0 +1,107 @@
+"""Block by component heat maps of all metrics on one colour scale, which the three figures of this kind share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.patches import Rectangle
+
+from .save import Drawn
+from .small_multiples import finish, panels, ratio_bar
+from .style import COLOUR_MAP, GREY, heat, new_axes, styled
+from .wording import short
+
+_CELL = 0.15
+_GAPS_TO = 16
+"""Blocks up to which white lines part the cells; where there are more, the lines would take their place."""
+_GAP = 0.4
+"""Rows between the blocks' components and those outside."""
+
+
+def draw_blocks(rows: pd.DataFrame, components: Sequence[str], norm: LogNorm, ax: Axes | None = None) -> Axes:
+    """Draw one metric: components down, blocks across; below, components outside the blocks as bars of one colour.
+
+    A value of 0 has no place on a log scale: its cell is grey. A cell without a tensor stays white.
+
+    Args:
+        rows: ``layer`` (empty outside the blocks), ``component``, ``value``.
+        components: those of all panels, in the model's order.
+        norm: log colour scale, the same in all panels.
+        ax: where to draw; a new figure if not given.
+
+    """
+    ax = ax if ax is not None else new_axes()
+    inside, outside = rows[rows["layer"].notna()], rows[rows["layer"].isna()]
+    names = [name for name in components if name in set(inside["component"])]
+    first, last = (int(inside["layer"].min()), int(inside["layer"].max())) if len(inside) else (0, 0)
+    width = last - first + 1
+    gap = 0.5 if width <= _GAPS_TO else 0.0
+    y = 0.0
+    if names:
+        grid = inside.assign(layer=inside["layer"].astype("int64")).pivot(
+            index="component", columns="layer", values="value"
+        )
+        grid = grid.reindex(index=names, columns=range(first, last + 1)).astype(float)
+        heat(ax, grid.where(grid > 0), norm, gap=gap)
+        for row, column in np.argwhere(grid.to_numpy() == 0):
+            ax.add_patch(Rectangle((column, row), 1, 1, facecolor=GREY, edgecolor="white", linewidth=gap))
+        y = len(names) + _GAP
+        step = -(-width // 8)
+        ax.set_xticks(np.arange(0, width, step) + 0.5, [str(block) for block in range(first, last + 1, step)])
+    else:
+        ax.set_xticks([])
+    places = [row + 0.5 for row in range(len(names))]
+    mapped = ScalarMappable(norm, COLOUR_MAP)
+    for component, value in zip(outside["component"], outside["value"], strict=True):
+        colour = mapped.to_rgba(value) if value > 0 else GREY
+        ax.add_patch(Rectangle((0, y), width, 1, facecolor=colour, edgecolor="white", linewidth=0.5))
+        names.append(component)
+        places.append(y + 0.5)
+        y += 1
+    ax.set_xlim(0, width)
+    ax.set_ylim(max(y, 1), 0)
+    ax.set_yticks(places, [short(name, 16) for name in names])
+    ax.tick_params(length=0, labelsize=7.5)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def build_panels(
+    table: pd.DataFrame, heading: str, bar: str, lines: Sequence[str], title: str | None, zero: str
+) -> Drawn:
+    """Draw a panel for each ``panel`` of the table, with one colour bar.
+
+    Args:
+        table: ``panel, layer, component, value`` and whatever else the drawn data tells.
+        heading: what is shown.
+        bar: label of the colour bar.
+        lines: population and n.
+        title: what it is of (model, phase).
+        zero: what a grey cell means.
+
+    """
+    names = list(table["panel"].unique())
+    components = list(table["component"].unique())
+    positive = table.loc[table["value"] > 0, "value"]
+    low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 1.0)
+    norm = LogNorm(low, high) if high > low else LogNorm(low / 2, high * 2)
+    with styled():
+        made = panels(names, max(0.5 + _CELL * (len(components) + 0.5), 1.1), foot=0.13)
+        for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
+            draw_blocks(table[table["panel"] == name], components, norm, ax)
+            if not made.at_left(place):
+                ax.set_yticklabels([])
+            if made.at_bottom(place) and len(ax.get_xticks()):
+                ax.set_xlabel("transformer block")
+        if len(positive):
+            ratio_bar(made, norm, COLOUR_MAP, bar)
+        notes = [f"Grey: {zero}."] if (table["value"] == 0).any() else []
+        if table["layer"].isna().any():
+            notes.append("Rows below the gap: tensors outside the blocks, one value each.")
+        return finish(made, table, heading, lines, title, notes)

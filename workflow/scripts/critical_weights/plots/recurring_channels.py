@@ -1,0 +1,103 @@
+"""Residual channels whose rows and columns hold selected weights in block after block."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from .chosen_selection import choose, selections
+from .save import Drawn
+from .small_multiples import finish, nothing, panels
+from .style import DARK, line_styles, new_axes, styled
+from .wording import count
+
+MOST = 8
+"""Channels drawn of each selection."""
+_HEADING = "residual channels with selected weights, by blocks hit"
+_COLOUR = next(iter(line_styles(["bar"]).values()))["color"]
+
+
+def channel_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the channels of each metric's selection that are hit in most blocks.
+
+    Args:
+        table: ``structure.csv``.
+
+    Returns:
+        ``panel, selection, mode, k, channel, blocks_hit, blocks_expected`` (of weights placed at random),
+        ``weights, weights_expected, weights_p, outside_hit, blocks`` (of the model); most blocks first, ties by
+        weights.
+
+    """
+    rows = choose(table)
+    found = rows[(rows["scope"] == "residual") & rows["index"].notna()]
+    keys = ["panel", "selection", "mode", "k", "index"]
+    order = {name: place for place, name in enumerate(found["panel"].unique())}
+    frame = found.drop_duplicates(keys)[keys].reset_index(drop=True)
+    for quantity, columns in (
+        ("blocks_hit", {"value": "blocks_hit", "expected": "blocks_expected"}),
+        ("weights", {"value": "weights", "expected": "weights_expected", "p": "weights_p"}),
+        ("outside_hit", {"value": "outside_hit"}),
+    ):
+        part = found[found["quantity"] == quantity].rename(columns=columns)
+        frame = frame.merge(part[[*keys, *columns.values()]], on=keys, how="left")
+    frame["blocks"] = blocks_of(table)
+    frame = frame.rename(columns={"index": "channel"}).astype({"channel": "int64"})
+    frame["place"] = frame["panel"].map(order)
+    frame = frame.sort_values(["place", "blocks_hit", "weights"], ascending=[True, False, False], kind="stable")
+    return frame.groupby("place", sort=False).head(MOST).drop(columns="place").reset_index(drop=True)
+
+
+def blocks_of(table: pd.DataFrame) -> int:
+    """Return the number of blocks of the model, which follows from any block's place and depth."""
+    rows = table[table["depth"] > 0]
+    if len(rows):
+        return int(np.rint(float(rows["layer"].iloc[0]) / float(rows["depth"].iloc[0]))) + 1
+    return int(table["layer"].max()) + 1 if table["layer"].notna().any() else 0
+
+
+def draw_channels(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw a bar a channel: blocks hit, with a mark where chance would end; its number of weights behind it.
+
+    Args:
+        rows: one panel of :func:`channel_table`.
+        ax: where to draw; a new figure if not given.
+
+    """
+    ax = ax if ax is not None else new_axes()
+    y = np.arange(len(rows))
+    most = max(int(rows["blocks"].iloc[0]), 1)
+    ax.barh(y, rows["blocks_hit"], height=0.7, color=_COLOUR)
+    ax.plot(rows["blocks_expected"], y, "|", color="#E69F00", markersize=8, markeredgewidth=2)
+    for place, (blocks, weights) in enumerate(zip(rows["blocks_hit"], rows["weights"], strict=True)):
+        ax.text(blocks + 0.02 * most, place, count(int(weights)), va="center", size=7, color=DARK)
+    ax.set_yticks(y, [str(channel) for channel in rows["channel"]])
+    ax.set_ylim(MOST - 0.5, -0.5)
+    step = -(-most // 5)
+    ax.set_xticks(range(0, most + 1, step))
+    ax.set_xlim(0, most * 1.2)
+    ax.tick_params(axis="y", length=0, labelsize=7)
+    ax.grid(True, axis="x")
+    return ax
+
+
+def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
+    """Draw the figure; where no selected weight touches the residual stream, it says so."""
+    rows = channel_table(table)
+    names = list(rows["panel"].unique())
+    if not names:
+        return nothing(_HEADING, "No selected weight stands in a row or column of the residual stream.", rows, title)
+    with styled():
+        made = panels(names, 1.75)
+        for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
+            draw_channels(rows[rows["panel"] == name], ax)
+            if made.at_left(place):
+                ax.set_ylabel("channel")
+            if made.at_bottom(place):
+                ax.set_xlabel(f"blocks hit (of {int(rows['blocks'].iloc[0])})")
+        lines = [f"Of {selections(rows)}; the {MOST} channels in most blocks; behind each bar its number of weights."]
+        notes = ["Orange: as many weights in each tensor, placed at random."]
+        without = [name for name in choose(table)["panel"].unique() if name not in names]
+        notes += [f"Without a channel in two blocks: {', '.join(without)}."] if without else []
+        return finish(made, rows, _HEADING, lines, title, notes)

@@ -1,0 +1,52 @@
+"""What was judged: the declared criteria, and what interventions on the selected weights did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ..metrics import METRICS_BY_PATH
+from ..tables_criteria import CRITERIA
+from ..tables_interventions import INTERVENTIONS_TABLE, VERDICT
+from .rows import Row, kept, read_if_there, records
+
+VERDICTS = ("pass", "fail", "not run", "not applicable")
+_LADDER = ("metric", "mode", "kind", "k", "seed", "intervention", "strength", "asked", "changed", "dnll", "low", "high",
+           "first_order", "second_order", "kl", "agreement", "nan_texts", "inf_texts", "n_texts")  # fmt: skip
+
+
+def read_criteria(folder: Path) -> dict[str, Any] | None:
+    """Return the declared criteria with their outcomes, and how many have each; None where there is no table."""
+    frame = read_if_there(folder / CRITERIA.name, CRITERIA)
+    if frame is None:
+        return None
+    rows = records(frame)
+    outcomes = Counter(row["verdict"] for row in rows)
+    return {"rows": rows, "outcomes": {name: outcomes[name] for name in VERDICTS}}
+
+
+def read_validation(folder: Path) -> dict[str, Any] | None:
+    """Return what the interventions in ``folder`` did; None where none were made.
+
+    ``verdict`` says which metrics to trust, ``ladder`` what setting the first k to another value did beside controls
+    (one row a condition; a control has one for each seed), ``unchanged`` the model as it is.
+    """
+    verdict = read_if_there(folder / VERDICT.name, VERDICT)
+    table = read_if_there(folder / INTERVENTIONS_TABLE.name, INTERVENTIONS_TABLE)
+    if verdict is None and table is None:
+        return None
+    rows = [] if table is None else _full_names(records(table))
+    unchanged = [row for row in rows if row["part"] == "unchanged"]
+    return {
+        "verdict": [] if verdict is None else _full_names(records(verdict)),
+        "ladder": kept([row for row in rows if row["part"] == "ladder"], *_LADDER),
+        "unchanged": kept(unchanged, "perplexity", "n_texts", "n_tokens")[0] if unchanged else None,
+        "conditions": len(rows),
+    }
+
+
+def _full_names(rows: list[Row]) -> list[Row]:
+    """Call metrics by the names that the rest of the report has for them; a list made elsewhere keeps its own."""
+    names = {path: metric.name for path, metric in METRICS_BY_PATH.items()}
+    return [row | {"metric": names.get(row["metric"], row["metric"])} for row in rows]

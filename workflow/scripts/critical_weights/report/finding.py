@@ -1,0 +1,20 @@
+"""A finding: what, in figures; how sure; and where the evidence is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Finding = dict[str, Any]
+"""``name``, ``text``, ``sure``, ``section`` (anchor of the evidence in the report) and ``files`` (below the model's
+folder) that the figures come from."""
+
+SIGNIFICANT = 0.01
+"""Chance of being wrong anywhere among all comparisons (divided by their number) that is taken for none."""
+SHOWN = 3
+"""Metrics, tokens or criteria that a sentence names one by one at most."""
+
+
+def finding(name: str, text: str, sure: str, section: str, *files: str) -> Finding:
+    """Return a finding; the text gets a capital letter and a full stop."""
+    sentence = f"{text[0].upper()}{text[1:]}."
+    return {"name": name, "text": sentence, "sure": sure, "section": section, "files": list(files)}

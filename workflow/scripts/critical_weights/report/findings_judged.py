@@ -1,0 +1,51 @@
+"""Findings on what was judged: declared criteria, and interventions on the selected weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .finding import Finding, finding
+from .show import count, interval, listed, plural, real
+
+
+def criteria(facts: Mapping[str, Any]) -> Finding | None:
+    """Say how many of the declared criteria pass, and with which figures the others fail."""
+    known = facts["criteria"]
+    if not known or not known["rows"]:
+        return None
+    outcomes, rows = known["outcomes"], known["rows"]
+    judged = outcomes["pass"] + outcomes["fail"]
+    text = f"of {plural(len(rows), 'criterion', 'criteria')} written before the run, {count(judged)} could be judged: "
+    text += f"{count(outcomes['pass'])} passed, {count(outcomes['fail'])} failed"
+    failed = [f"{row['name']} ({real(row['value'])}; asked for {row['test']} {row['threshold']})" for row in rows
+              if row["verdict"] == "fail"]  # fmt: skip
+    text += f". Failed: {listed(failed)}" if failed else ""
+    left = [row["name"] for row in rows if row["verdict"] in ("not run", "not applicable")]
+    text += f". Not judged: {listed(left)}" if left else ""
+    sure = "A criterion compares one figure with one number. How sure the figure is, its own table says."
+    return finding("How the declared criteria came out", text, sure, "criteria", "analysis/criteria.csv")
+
+
+def validation(facts: Mapping[str, Any]) -> Finding | None:
+    """Say which metric's first weights do the most damage when they are changed, beside matched controls."""
+    known = facts["validation"]
+    if not known or not known["verdict"]:
+        return None
+    rows = known["verdict"]
+    first = rows[0]
+    text = (
+        f"of {plural(len(rows), 'ranking')} tried, {first['metric']} ({first['mode']}) finds the weights whose change "
+        f"({first['intervention']}) hurts most: {interval(first['area'], first['area_low'], first['area_high'])} nats "
+        f"per token over k from {count(first['k_low'])} to {count(first['k_high'])}"
+    )
+    if first["gain_matched"] is not None:
+        gain = interval(first["gain_matched"], first["gain_matched_low"], first["gain_matched_high"])
+        text += f", {gain} more than as many others of the same size; it is {first['verdict']}"
+    outcomes = [f"{count(n)} {verdict}" for verdict in dict.fromkeys(row["verdict"] for row in rows)
+                if (n := sum(row["verdict"] == verdict for row in rows))]  # fmt: skip
+    text += f". Of all {len(rows)}: {listed(outcomes)}" if len(rows) > 1 else ""
+    sure = f"Mean damage over log k on {plural(first['n_texts'], 'evaluation text')}, none of them a calibration text; "
+    sure += f"in brackets 95 % of {plural(first['draws'], 'draw')} of texts and {plural(first['seeds'], 'seed')}."
+    return finding("Whether the weights really matter", text, sure, "validation", "interventions/verdict.csv",
+                   "interventions/interventions.csv")  # fmt: skip

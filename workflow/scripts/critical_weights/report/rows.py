@@ -1,0 +1,34 @@
+"""Rows of result tables as plain dictionaries, fit for JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..tables import Table, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table; an empty field is None, because JSON knows no NaN."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{key: value.item() if hasattr(value, "item") else value for key, value in row.items()} for row in rows]
+
+
+def read_if_there(path: Path, table: Table) -> pd.DataFrame | None:
+    """Return a table, or None where its stage has not run (results of an earlier version, a stage left out).
+
+    Raises:
+        TableError: the file does not follow its schema.
+
+    """
+    return read_table(path, table) if path.is_file() else None
+
+
+def kept(rows: list[Row], *names: str) -> list[Row]:
+    """Return some columns of some rows."""
+    return [{name: row[name] for name in names} for row in rows]

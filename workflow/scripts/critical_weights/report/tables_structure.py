@@ -1,0 +1,187 @@
+"""The tables on where selected weights lie: lines, components, blocks, channels, neurons, tokens, super weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import show
+from .finding import SIGNIFICANT
+from .sheet import CODE, NUMBER, TEXT, Table, or_dash
+
+_LINES = (("lines_to_cover", "lines that hold all"), ("half_lines", "lines that hold half"),
+          ("best_1_share", "in the best line"), ("best_5_share", "in the five best"))  # fmt: skip
+
+
+def lines(known: Mapping[str, Any] | None) -> Table:
+    """How far each selection lies in whole rows and columns, beside chance."""
+    rows = []
+    for label, own in (known["selections"] if known else {}).items():
+        cells = [_beside(own.get(name), name) for name, _ in _LINES]
+        rows.append([label, own["metric"], show.count(_whole(own.get("selected"))), *cells])
+    columns = (("selection", CODE), ("metric", CODE), ("weights", NUMBER), *((words, NUMBER) for _, words in _LINES))
+    note = ("Population: selected weights with a score above 0, in tensors with two or more of them; lines are rows "
+            "and columns of a tensor, shares of the weights in it, means over tensors by weights. In brackets: as many "
+            "weights of each tensor placed at random.")  # fmt: skip
+    return Table("Selections as rows and columns", columns, rows, note)
+
+
+def _beside(figure: Mapping[str, Any] | None, name: str) -> str:
+    if figure is None:
+        return "-"
+    form = show.share if name.startswith("best") else show.real
+    chance = "" if figure["expected"] is None else f" ({form(figure['expected'])})"
+    return form(figure["value"]) + chance
+
+
+def _whole(figure: Mapping[str, Any] | None) -> int | None:
+    return None if figure is None else int(figure["value"])
+
+
+def named_lines(known: Mapping[str, Any] | None) -> Table:
+    """The lines that hold most of the global selections."""
+    rows = [
+        [row["selection"], row["name"], f"{row['line']} {row['index']}", or_dash(row["expert"]),
+         show.count(row["held"]), show.share(row["value"]), show.share(row["expected"]), show.count(row["n"]),
+         show.chance(row["p"])]
+        for row in (known["lines"] if known else [])
+    ]  # fmt: skip
+    columns = (("selection", CODE), ("tensor", CODE), ("line", TEXT), *((n, NUMBER) for n in (
+        "expert", "weights held", "of the tensor's", "by chance", "selected in the tensor", "p")))  # fmt: skip
+    note = "The five lines of each selection that hold most. p: that any line of the tensor holds as many at random, "
+    note += "given for a tensor's best line."
+    return Table("Lines that hold most", columns, rows, note)
+
+
+def components(known: Mapping[str, Any] | None) -> Table:
+    """The global selections by component."""
+    return _places(known, "components", "component", "Global selections by component")
+
+
+def layers(known: Mapping[str, Any] | None) -> Table:
+    """The global selections by block, with their mean depth."""
+    return _places(known, "layers", "block", "Global selections by block")
+
+
+def _places(known: Mapping[str, Any] | None, part: str, heading: str, caption: str) -> Table:
+    found = known[part] if known else []
+    metrics = {row["selection"]: row["metric"] for row in found}
+    places: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in found:
+        name = row["name"] if row["layer"] is None else str(row["layer"])
+        places.setdefault(name, {})[row["selection"]] = row
+    rows = []
+    for name, by_selection in places.items():
+        expected = next(iter(by_selection.values()))["expected"]
+        rows.append([name, show.share(expected), *(_share(by_selection.get(label), len(found)) for label in metrics)])
+    if part == "layers" and known:
+        depth = {label: known["selections"][label].get("mean_depth") for label in metrics}
+        model = next((own["expected"] for own in depth.values() if own), None)
+        cells = ["-" if own is None else show.real(own["value"], 3) for own in depth.values()]
+        rows += [["mean depth in the blocks", show.real(model, 3), *cells]] if model is not None else []
+    columns = ((heading, CODE), ("of the weights", NUMBER), *((f"of {label}", NUMBER) for label in metrics))
+    note = (f"Shares of the selected weights. *: more than chance explains (hypergeometric, p below {SIGNIFICANT} / "
+            f"{len(found)}; weights of a line are not independent).")  # fmt: skip
+    note += " Depth: 0 the first block, 1 the last." if part == "layers" else ""
+    return Table(caption, columns, rows, note)
+
+
+def _share(row: Mapping[str, Any] | None, n: int) -> str:
+    if row is None:
+        return "-"
+    return show.share(row["value"]) + ("*" if row["p"] is not None and row["p"] < SIGNIFICANT / n else "")
+
+
+def channels(known: Mapping[str, Any] | None) -> Table:
+    """Residual channels that recur over blocks."""
+    return _recurring(known, "channels", "channel", "blocks hit", "Residual channels that recur over blocks")
+
+
+def neurons(known: Mapping[str, Any] | None) -> Table:
+    """Neurons that recur over the tensors of their MLP."""
+    return _recurring(known, "neurons", "neuron", "tensors hit", "Neurons that recur within their MLP")
+
+
+def _recurring(known: Mapping[str, Any] | None, part: str, what: str, hits: str, caption: str) -> Table:
+    rows = [
+        [row["selection"], or_dash(row["layer"]), or_dash(row["expert"]), str(row["index"]), show.count(row["hits"]),
+         show.real(row["expected"], 3), show.chance(row["p"]), show.count(row["weights"]), show.count(row["n"])]
+        for row in (known[part]["named"] if known else [])
+    ]  # fmt: skip
+    columns = (("selection", CODE), *((n, NUMBER) for n in (
+        "block", "expert", what, hits, "by chance", "p", "weights held", "of")))  # fmt: skip
+    note = f"The first few {what}s of each selection by {hits}. p: that any {what} reaches as many at random (an upper "
+    note += "bound)."
+    return Table(caption, columns, rows, note)
+
+
+def tokens(known: Mapping[str, Any] | None) -> Table:
+    """How much of the global selections lies in rows of tokens."""
+    rows = [
+        [label, own["metric"], show.count(own["selected"]), show.share(own["share"]), show.count(own["rows"]),
+         show.share(own["score_share"]), show.share(own["special_share"]), show.share(own["unseen_share"])]
+        for label, own in (known["selections"] if known else {}).items()
+    ]  # fmt: skip
+    columns = (("selection", CODE), ("metric", CODE), *((n, NUMBER) for n in (
+        "weights in token rows", "of the selection", "rows", "of its score", "in rows of special tokens",
+        "of tokens that no text has")))  # fmt: skip
+    note = "Rows of embeddings and heads; shares of the selection."
+    return Table("Selections in rows of tokens", columns, rows, note)
+
+
+def first_tokens(known: Mapping[str, Any] | None) -> Table:
+    """The tokens whose rows hold most of the global selections."""
+    rows = [
+        [row["selection"], row["component"], str(row["row"]), show.token(row["token"]) if row["token"] else "-",
+         row["special"] or "-", show.count(row["selected"]), show.share(row["share"]), show.count(row["count"]),
+         show.share(row["count_share"]), show.count(row["first_count"]), show.count(row["target_count"])]
+        for row in (known["first"] if known else [])
+    ]  # fmt: skip
+    columns = (("selection", CODE), ("component", CODE), ("row", NUMBER), ("token", CODE), ("special", TEXT),
+               *((n, NUMBER) for n in ("weights selected", "of the selection", "occurrences", "of the tokens",
+                                       "texts that begin with it", "occurrences to predict")))  # fmt: skip
+    note = "The five rows of each selection with the most selected weights; occurrences in the calibration texts."
+    return Table("Tokens that lead", columns, rows, note)
+
+
+def superweights(known: Mapping[str, Any] | None) -> Table:
+    """The super weights with their places in every metric."""
+    rows = []
+    for weight in known["weights"] if known else []:
+        for rank in weight["ranks"]:
+            rows.append([
+                weight["parameter"], f"[{weight['row']}, {weight['col']}]", weight["class"] or "not found",
+                show.yes_no(weight["published"]), or_dash(weight["round"]), show.real(weight["weight"]),
+                show.real(weight["output"]), show.real(weight["to_median"], 3), show.real(weight["to_next"], 3),
+                rank["metric"] or "-", _rank(rank["rank"], rank["rank_above"]),
+                _rank(rank["rank_in_tensor"], rank["rank_in_tensor_above"]), show.count(rank["weights"]),
+                rank["note"] or "-",
+            ])  # fmt: skip
+    columns = (("tensor", CODE), ("row, col", TEXT), ("class", TEXT), ("published", TEXT), *((n, NUMBER) for n in (
+        "round", "weight", "output at the spike", "over the median of the other blocks", "over the next block's")),
+        ("metric", CODE), *((n, NUMBER) for n in ("rank", "rank in its tensor", "of")), ("note", TEXT))  # fmt: skip
+    note = "early: makes the spike; last: in the last blocks; shared: no few weights make it."
+    if known and not rows:
+        note = "No weight makes an activation spike in these texts, and none is published for this model."
+    return Table("Super weights", columns, rows, note)
+
+
+def _rank(rank: int | None, above: int | None) -> str:
+    return show.count(rank) if rank is not None else "-" if above is None else f"beyond {above:,}"
+
+
+def spikes(known: Mapping[str, Any] | None) -> Table:
+    """The largest activations of each block."""
+    rows = [
+        [str(row["layer"]), row["parameter"], show.real(row["max_output"]), str(row["output_row"]),
+         show.real(row["to_median"], 3), show.real(row["to_next"], 3), show.real(row["median_output"]),
+         show.real(row["max_input"]), str(row["input_col"]), str(row["output_text"]), str(row["output_position"])]
+        for row in (known["profile"] if known else [])
+    ]  # fmt: skip
+    columns = (("block", NUMBER), ("tensor", CODE), *((n, NUMBER) for n in (
+        "largest output", "its row", "over the median of the other blocks", "over the next block's",
+        "median over tokens", "largest input", "its col", "text", "token")))  # fmt: skip
+    note = "" if not known else (
+        f"Population: all tokens of {show.plural(known['texts'], 'text')} ({show.plural(known['tokens'], 'token')}), "
+        "absolute values, the model as it is; the last block is held against the one before it.")  # fmt: skip
+    return Table("Largest activations by block", columns, rows, note)

@@ -1,0 +1,255 @@
+"""Hutchinson's diagonal of the Hessian block by block: exact Hessian-vector products, one block in memory at a time.
+
+A probe's product over **all** parameters takes one sweep forward, which carries the derivative of every block's input
+along the probe, and one back, which carries the loss's gradient and its derivative along the probe. Within a block
+plain autograd serves, twice; the head has a closed form. Only those two derivatives wait between blocks, for every
+probe: so all probes go through one pair of sweeps, and a block's estimates are finished where it stands.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import PreTrainedModel
+
+from ..log import choice, logger, progress
+from .batches import IGNORED, Batch, pack
+from .blockwise import BlockPlan
+from .compact import compact_embedding, used_tokens
+from .differentials import Part, pull, push
+from .directions import Directions
+from .experts import eager_experts
+from .head import LogitShape
+from .head_curvature import HeadCurvature, HeadPart
+from .loss import accumulator_dtype
+from .outside import Outside
+from .running_mean import RunningMean
+from .seam import Summary, TensorStatistics
+from .stack import BlockCall, Stack
+from .uses import group_uses
+from .weights import Weights
+
+
+@dataclass
+class _Sweeps:
+    """What the sweeps carry, by batch; see :mod:`.differentials` for words and shapes.
+
+    Attributes:
+        batches: the texts.
+        tokens: distinct token ids, ascending.
+        calls: how each block is called.
+        inputs: h of each block so far, then what the last one gave.
+        tangents: hdot of the same.
+        adjoints: a of the block that was last gone back through.
+        changes: adot of the same.
+
+    """
+
+    batches: list[Batch]
+    tokens: Tensor
+    calls: list[list[BlockCall]] = field(default_factory=list)
+    inputs: list[list[Tensor]] = field(default_factory=list)
+    tangents: list[list[Tensor]] = field(default_factory=list)
+    adjoints: list[Tensor] = field(default_factory=list)
+    changes: list[Tensor] = field(default_factory=list)
+
+
+class BlockCurvature:
+    """One pass of curvature, block by block; see :class:`critical_weights.scoring.seam.Run`.
+
+    The estimates of :class:`.curvature.HessianDiagonal`, from the same probes (Bekas et al. 2007).
+
+    Args:
+        model: in eval mode; its parameters in memory, gradients on, or on the meta device.
+        texts: token ids of each text, at least two each.
+        plan: what bounds its memory.
+        weights: where the weights are.
+        device: where to compute.
+        analysed: the tensors that probes move.
+        seed: of the probes.
+        probes: how many, at least two.
+
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        texts: Sequence[Sequence[int]],
+        plan: BlockPlan,
+        weights: Weights,
+        device: torch.device,
+        analysed: Collection[str],
+        *,
+        seed: int,
+        probes: int,
+    ) -> None:
+        missing = {name: "no probe moves it" for name, _ in model.named_parameters() if name not in analysed}
+        self.summary = Summary(len(texts), sum(len(ids) - 1 for ids in texts), missing=missing)
+        self._model = model
+        self._texts = texts
+        self._plan = plan
+        self._weights = weights
+        self._device = device
+        self._probes = probes
+        self._directions = Directions(model, analysed, seed, probes, device)
+        self._dtype = accumulator_dtype(next(model.parameters()).dtype)
+
+    def __iter__(self) -> Iterator[TensorStatistics]:
+        """Sweep forward, then yield the tensors of each part as soon as it is finished, last block first."""
+        stack = Stack(self._model)
+        outside = Outside.find(self._model, group_uses(self._model), stack.names("outside"))
+        batches = pack(self._texts, self._plan.batch_tokens, self._device)
+        run = _Sweeps(batches, used_tokens(batches))
+        with ExitStack() as held:
+            held.enter_context(eager_experts(self._model))
+            # Fused attention kernels have no second derivative; the plain formula has.
+            held.enter_context(sdpa_kernel(SDPBackend.MATH))
+            held.enter_context(self._weights.loaded(outside.others))
+            read = partial(self._weights.rows, outside.embedding)
+            held.enter_context(compact_embedding(self._model.get_input_embeddings(), run.tokens, read))
+            self._directions.compact(outside.embedding, run.tokens)
+            with self._weights.loaded(stack.names(0)):
+                stack.learn_answer(batches[-1])
+            shape = outside.logit_shape(stack, batches[-1])
+            moved = self._directions.moved([outside.embedding, *outside.others])
+            enter = Part(lambda b, _: stack.embed(batches[b]), moved)
+            others = {name: parameter for name, parameter in moved.items() if name != outside.embedding}
+            leave = Part(lambda b, hidden: stack.head_input(batches[b], hidden), others)
+            self._forward(stack, run, enter)
+            head = yield from self._loss(run, outside, shape, leave)
+            # A tensor may serve at both ends: all probes' sums of these few wait for both.
+            ends = {n: p.new_zeros((self._probes, *p.shape), dtype=self._dtype) for n, p in moved.items()}
+            inputs, run.changes, changes = run.inputs.pop(), run.tangents.pop(), run.changes
+            _add_end(ends, leave, pull(leave, self._directions, inputs, run.changes, run.adjoints, changes))
+            del inputs, changes
+            for index in progress(reversed(range(len(stack))), len(stack), "curvature pass", "blocks"):
+                yield from self._block(stack, run, index)
+            nothing = [None] * len(batches)
+            _add_end(ends, enter, pull(enter, self._directions, nothing, nothing, run.adjoints, run.changes))
+            yield from self._finished(outside.others, {n: self._mean(ends[n]) for n in outside.others if n in ends})
+        embedded = ends.get(outside.embedding)
+        if outside.tied:
+            add = partial(_add_rows, run.tokens, embedded)
+            yield from self._head_parts(outside, head.sweep(None, products=True, add_rows=add))
+        else:
+            yield from self._embedding(outside, run.tokens, embedded)
+
+    def _forward(self, stack: Stack, run: _Sweeps, enter: Part) -> None:
+        """Keep each block's inputs and their derivatives along each probe; of the last one what it gives."""
+        run.calls = [stack.calls(batch)[1] for batch in run.batches]
+        nothing = [None] * len(run.batches)
+        inputs, tangents = push(enter, self._directions, nothing, nothing)
+        kept = sum(t.numel() * t.element_size() for t in tangents) * (len(stack) + 1)
+        choice("probes a pass", self._probes, f"{kept / 1e9:.2f} GB of them wait between blocks", logger(__name__))
+        run.inputs, run.tangents = [inputs], [tangents]
+        for index in progress(range(len(stack)), len(stack), "forward pass", "blocks"):
+            with self._weights.loaded(stack.names(index)):
+                part = self._part(stack, run, index)
+                inputs, tangents = push(part, self._directions, inputs, tangents)
+            run.inputs.append(inputs)
+            run.tangents.append(tangents)
+
+    def _part(self, stack: Stack, run: _Sweeps, index: int) -> Part:
+        return Part(
+            lambda b, hidden: stack.run_block(index, run.calls[b][index], hidden),
+            self._directions.moved(stack.names(index)),
+        )
+
+    def _loss(self, run: _Sweeps, outside: Outside, shape: LogitShape, leave: Part) -> Iterator[TensorStatistics]:
+        """Go through the head to the loss and back; yield the head where it is not tied.
+
+        Returns the head, for a tied one's statistics later.
+        """
+        inputs, tangents = push(leave, self._directions, run.inputs[-1], run.tangents[-1])
+        targets = [batch.targets() for batch in run.batches]
+        masks = [y != IGNORED for y in targets]
+        head = HeadCurvature(
+            inputs=[x[mask] for x, mask in zip(inputs, masks, strict=True)],
+            tangents=[xdot[:, mask] for xdot, mask in zip(tangents, masks, strict=True)],
+            targets=[y[mask] for y, mask in zip(targets, masks, strict=True)],
+            read=partial(outside.read, self._weights),
+            direction=partial(self._directions.of_rows, (outside.head, outside.head_bias)),
+            chunks=outside.chunks(self._plan.chunk_rows),
+            shape=shape,
+            keep=self._plan.keep_logits,
+        )
+        self.summary.corpus_loss = head.losses() / self.summary.n_predicted
+        adjoints = head.adjoints()
+        if outside.tied:
+            deque(head.sweep(adjoints, products=False), maxlen=0)
+        else:
+            yield from self._head_parts(outside, head.sweep(adjoints, products=True))
+        run.adjoints = [torch.zeros_like(x) for x in inputs]
+        run.changes = [torch.zeros_like(xdot) for xdot in tangents]
+        for b, mask in enumerate(masks):
+            run.adjoints[b][mask] = adjoints.first[b].to(inputs[b].dtype)
+            run.changes[b][:, mask] = adjoints.second[b].to(inputs[b].dtype)
+        return head
+
+    def _head_parts(self, outside: Outside, parts: Iterable[HeadPart]) -> Iterator[TensorStatistics]:
+        """Yield the head's tensors chunk by chunk, its bias at the end."""
+        biases = []
+        for part in parts:
+            weight, found = part.chunk.weight.to(self._dtype), part.weight.result() if part.weight else {}
+            yield TensorStatistics(outside.head, weight, found)
+            if outside.head_bias:
+                biases.append((part.chunk.bias, part.bias.result() if part.bias else {}))
+            del part, weight, found
+        if biases:
+            found = {s: torch.cat([own[s] for _, own in biases]) for s in biases[0][1]}
+            yield TensorStatistics(outside.head_bias, torch.cat([v for v, _ in biases]).to(self._dtype), found)
+
+    def _block(self, stack: Stack, run: _Sweeps, index: int) -> Iterator[TensorStatistics]:
+        """Go back through one block over all batches and probes; yield its tensors."""
+        with self._weights.loaded(stack.names(index)):
+            part = self._part(stack, run, index)
+            means = {n: RunningMean(p.shape, self._dtype, self._device) for n, p in part.moved.items()}
+            inputs, tangents = run.inputs.pop(), run.tangents.pop()
+            for _, found in pull(part, self._directions, inputs, tangents, run.adjoints, run.changes):
+                for mean in means.values():
+                    mean.add(found.pop(0).div_(self.summary.n_predicted)[None])
+            run.changes = tangents
+            yield from self._finished(stack.names(index), means)
+
+    def _finished(self, names: Iterable[str], means: dict[str, RunningMean]) -> Iterator[TensorStatistics]:
+        parameters = dict(self._model.named_parameters())
+        for name in names:
+            found = means.pop(name).result() if name in means else {}
+            yield TensorStatistics(name, parameters[name].detach().to(self._dtype), found)
+
+    def _mean(self, sums: Tensor) -> RunningMean:
+        """Return the mean over all probes' ``v * (H v)`` of the summed loss, (probes, ...)."""
+        mean = RunningMean(sums.shape[1:], self._dtype, self._device)
+        mean.add(sums / self.summary.n_predicted)
+        return mean
+
+    def _embedding(self, outside: Outside, tokens: Tensor, embedded: Tensor | None) -> Iterator[TensorStatistics]:
+        """Yield the embedding slab by slab; rows of tokens that no text holds are 0."""
+        found = {} if embedded is None else self._mean(embedded).result()
+        for rows in outside.chunks(self._plan.chunk_rows, outside.embedding):
+            weight = self._weights.rows(outside.embedding, rows).to(self._dtype)
+            here = (tokens >= rows.start) & (tokens < rows.stop)
+            slab = {statistic: torch.zeros_like(weight) for statistic in found}
+            for statistic, values in found.items():
+                slab[statistic][tokens[here] - rows.start] = values[here]
+            yield TensorStatistics(outside.embedding, weight, slab)
+
+
+def _add_end(ends: dict[str, Tensor], part: Part, found: Iterable[tuple[int, list[Tensor]]]) -> None:
+    """Add one end's estimates to all probes' sums."""
+    for probe, estimates in found:
+        for name, estimate in zip(part.moved, estimates, strict=True):
+            ends[name][probe] += estimate
+
+
+def _add_rows(tokens: Tensor, embedded: Tensor, probe: int, rows: slice, estimate: Tensor) -> None:
+    """Add the estimates of an embedding's used rows to those of some rows of the head that it is tied to."""
+    here = (tokens >= rows.start) & (tokens < rows.stop)
+    estimate[tokens[here] - rows.start] += embedded[probe, here]

@@ -1,0 +1,61 @@
+"""The first weights of all tensors one by one: how sure is the score, how sure the place?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .addresses import address_columns
+from .candidate_pool import Group, groups
+from .resampled_scores import Resampled
+from .resampling import columns_that_matter, first_of_rows
+from .score_store import ScoreStore
+from .stability_rows import INTERVAL, within
+from .tables_stability import WEIGHT_STABILITY
+
+LISTED = 100
+_COLUMNS = [column.name for column in WEIGHT_STABILITY.columns]
+
+
+def weight_table(store: ScoreStore, resampled: Resampled) -> pd.DataFrame:
+    """Return the columns of :data:`.tables_stability.WEIGHT_STABILITY` but ``n_texts`` for the first weights of all.
+
+    They are :data:`LISTED`, fewer where the candidates that can be resampled do not hold the first so many of all
+    weights, and none has score 0.
+    """
+    pool = resampled.pool
+    group = next(iter(groups(pool, "global").values()), Group(np.array([], np.int64), 0.0, 0))
+    known = min(LISTED, group.known, int((pool.stored > 0).sum()))
+    if not known:
+        return pd.DataFrame(columns=_COLUMNS)
+    chosen = np.argsort(-pool.stored, kind="stable")[:known]
+    draws = within(resampled.scores, group.columns)[resampled.draws]
+    few = np.union1d(columns_that_matter(draws, known), chosen)
+    again = first_of_rows(draws[:, few], np.sort(draws[:, few], axis=1), known).mean(axis=0)
+    low, high = np.quantile(draws[:, chosen], INTERVAL, axis=0)
+    frame = pd.DataFrame(
+        {
+            "metric": store.attributes["metric"],
+            "rank": np.arange(1, known + 1),
+            "score": pool.stored[chosen],
+            "standard_error": resampled.error[chosen],
+            "low": low,
+            "high": high,
+            "k": known,
+            "probability": again[np.searchsorted(few, chosen)],
+            "method": "probes" if resampled.judge == "probes" else "bootstrap",
+            "n": len(draws),
+            "unit": store.attributes["units"],
+        }
+    )
+    tensors = np.searchsorted(pool.start, chosen, side="right") - 1
+    addresses = [_address(store, pool.names[t], pool.index[column]) for t, column in zip(tensors, chosen, strict=True)]
+    return pd.concat([frame, pd.concat(addresses, ignore_index=True)], axis=1)
+
+
+def _address(store: ScoreStore, name: str, index: np.int64) -> pd.DataFrame:
+    tensor: dict[str, Any] = store.tensor_attributes(name)
+    columns = {"parameter": [name], "layer": pd.array([tensor["layer"]], "Int64"), "component": [tensor["component"]]}
+    return pd.DataFrame(columns | address_columns(tensor, np.array([index])))
