@@ -161,6 +161,7 @@ def test_parts_of_other_settings_are_discarded_with_the_reason(
     change: dict, reason: str, inputs: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stopped_after(inputs("llama"), tmp_path / "s", 2)
+    caplog.clear()
     given = {"plan": CHUNKS} | change
     with caplog.at_level("INFO", "critical_weights"):
         score(inputs("llama"), tmp_path / "s", **given)
