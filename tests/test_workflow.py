@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -14,12 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from tiny_models import SENTENCES, save_tiny_folder
 
 ROOT = Path(__file__).resolve().parents[1]
+TASKS = ROOT / "tests" / "data" / "downstream"
 RUN = "results/a/tiny/gradxw_perlayer_k5"
 CONFIG = {
     "models": {"tiny": {"source": "local", "path": "model"}},
@@ -285,6 +289,30 @@ def test_own_config_keeps_the_defaults_and_works_in_another_directory(tmp_path: 
     command = snakemake(ROOT, *words, "--configfile", str(tmp_path / "own.yaml")).stdout
     assert "--texts=mine.txt --evaluation=default --max-samples=100" in command
     assert "--repo=EleutherAI/pythia-410m" in command
+
+
+def test_selection_and_mask_are_made_on_request_and_hold_the_list(study: Study):
+    made = [f"{RUN}/selection.safetensors", f"{RUN}/mask.safetensors"]
+    snakemake(study.folder, *made, "--cores", "1", "--configfile", "own.yaml", checkout=study.folder)
+    listed = pd.read_csv(study.folder / RUN / "top_weights.csv").groupby("parameter").size().to_dict()
+    masks = load_file(study.folder / made[1])
+    assert {name: int(mask.sum()) for name, mask in masks.items() if mask.any()} == listed
+    assert {name: len(load_file(study.folder / made[0])[name]) for name in listed} == listed
+    for path in made:
+        (study.folder / path).unlink()
+
+
+def test_downstream_tasks_run_where_the_harness_is_installed_and_else_say_what_to_install(study: Study):
+    installed = all(importlib.util.find_spec(name) for name in ("lm_eval", "accelerate"))
+    config = CONFIG | {"downstream": {"tasks": ["completions"], "include_path": str(TASKS), "k": 3, "bootstrap": 10}}
+    (study.folder / "tasks.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    table = "results/a/tiny/interventions/downstream.csv"
+    words = (table, "--cores", "1", "--configfile", "tasks.yaml")
+    end = "" if installed else "is not installed. Run: pip install lm_eval accelerate."
+    done = snakemake(study.folder, *words, checkout=study.folder, end=end)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (study.folder / table).exists() == installed
+    (study.folder / table).unlink(missing_ok=True)
 
 
 def error_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
