@@ -4,7 +4,7 @@ CORES ?= all
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install run test faults lint bench clean
+.PHONY: help install run test faults studies lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -16,7 +16,7 @@ run: $(INSTALLED) ## run the default study on the bundled model, and say where t
 	$(BIN)/snakemake --cores $(CORES) --quiet host rules reason
 	@echo
 	@echo "Done. The reports, each one HTML file:"
-	@ls -1 results/p1_baseline/bundled/report/report.html results/p2/bundled/report/report.html
+	@ls -1 results/report/report.html results/p1_baseline/bundled/report/report.html results/p2/bundled/report/report.html
 	@echo "All tables, figures and reports in one archive:"
 	@ls -1 results/archive/critical_weight_analysis_complete.zip
 
@@ -25,6 +25,9 @@ test: $(INSTALLED) ## run the tests
 
 faults: $(INSTALLED) ## kill, starve and damage every stage in turn (some ten minutes)
 	FAULTS=1 $(BIN)/pytest -q tests/test_faults.py
+
+studies: $(INSTALLED) ## run the founding study with tiny stand-ins for its models (some minutes)
+	STUDIES=1 $(BIN)/pytest -q tests/test_founding_study.py
 
 lint: $(INSTALLED) ## check style and docstrings, of the workflow too
 	$(BIN)/ruff check .

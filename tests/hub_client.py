@@ -75,9 +75,10 @@ class HubClient:
 
     """
 
-    def __init__(self, endpoint: str, root: Path) -> None:
+    def __init__(self, endpoint: str, root: Path, **env: str) -> None:
         self.root = root
-        environment = clean_environment(endpoint, root / "home")
+        root.mkdir(exist_ok=True)
+        environment = clean_environment(endpoint, root / "home", **env)
         command = [sys.executable, "-c", CHILD, str(SCRIPTS)]
         self._process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

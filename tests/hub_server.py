@@ -76,6 +76,7 @@ class HubServer:
         hashes: file name -> a wrong SHA-256 to tell.
         ignore_ranges: whether the storage sends all of a file whatever was asked for.
         requests: all that came in.
+        sent: bytes of files that the storage sent.
 
     """
 
@@ -92,6 +93,7 @@ class HubServer:
     hashes: dict[str, str] = field(default_factory=dict)
     ignore_ranges: bool = False
     requests: list[Request] = field(default_factory=list)
+    sent: int = 0
 
     def asked(self, ending: str = "", method: str = "GET", where: str | None = None) -> list[Request]:
         """Return the requests of a method whose path ends so."""
@@ -251,15 +253,19 @@ def _answer_storage(hub: HubServer, request: Any) -> None:
     request.send_header("Content-Length", str(len(send)))
     request.end_headers()
     if (held := hub.hold.pop(name, None)) is not None:
+        hub.sent += held
         request.wfile.write(send[:held])
         request.wfile.flush()
         request.connection.recv(1)  # until the client goes
         request.close_connection = True
         return
     if (cut := hub.cut.pop(name, None)) is not None:
+        hub.sent += cut
         request.wfile.write(send[:cut])
         request.wfile.flush()
         request.close_connection = True
         request.connection.close()
         return
+    if request.command != "HEAD":
+        hub.sent += len(send)
     request.wfile.write(send)

@@ -35,7 +35,7 @@ def told(page: str) -> Iterator[tuple[str, str]]:
 
 def known(folder: Path) -> set[str]:
     """Return every spelling of the numbers in a model's result files, and of what the report works out from them."""
-    values, spelled = _read(folder)
+    values, spelled = read(folder)
     found = spelled | WORDS
     for metric in METRICS.values():
         found |= set(NUMBER.findall(" ".join((metric.source, metric.units, metric.normalisation))))
@@ -44,8 +44,11 @@ def known(folder: Path) -> set[str]:
     return found
 
 
-def _read(folder: Path) -> tuple[list[float], set[str]]:
-    """Return the numbers of all CSV and JSON files but the report's own, and those inside their texts as spelled."""
+def read(folder: Path, *, pages: bool = False) -> tuple[list[float], set[str]]:
+    """Return the numbers of all CSV and JSON files but the report's own, and those inside their texts as spelled.
+
+    With ``pages`` the folder is that of a report: its tables are read, its own JSON is not.
+    """
     values: list[float] = []
     texts: set[str] = set()
 
@@ -64,7 +67,7 @@ def _read(folder: Path) -> tuple[list[float], set[str]]:
     for path in sorted(folder.rglob("*")):
         if "report" in path.relative_to(folder).parts:
             continue
-        if path.suffix == ".json":
+        if path.suffix == ".json" and not pages:
             take(json.loads(path.read_text()))
         elif path.suffix == ".csv":
             with path.open(newline="") as file:

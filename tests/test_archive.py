@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -12,10 +13,11 @@ import pytest
 from critical_weights import archive as archive_module
 from critical_weights.archive import make_archive, zip_info
 from critical_weights.archive_compare import compare_archives
-from critical_weights.archive_files import ARCHIVE, kind_of, path_fault
+from critical_weights.archive_files import ARCHIVE, clashes, kind_of, path_fault
 from critical_weights.archive_verify import content_hash, verify_archive
-from critical_weights.errors import ArchiveError
+from critical_weights.errors import ArchiveError, CriticalWeightsError
 from critical_weights.files import sha256_file
+from critical_weights.result_paths import REPORT_FILES
 from synthetic_results import MODEL, experiments, finish, make_results
 
 SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "archive.py"
@@ -83,11 +85,10 @@ def test_archive_holds_the_small_results_and_no_store_no_tokens_nothing_half_wri
                  "top_weights.csv"]  # fmt: skip
     assert [n for n in inside if n.startswith(RUN)] == [f"{RUN}/{name}" for name in run_files]
     others = [n for n in inside if not re.match(rf"p2/{MODEL}/[a-z]+_[a-z]+_k", n)]
-    assert others == ["MANIFEST.md", "manifest.json", *(f"p2/{MODEL}/{name}" for name in (
+    assert others == ["CITATION.cff", "MANIFEST.md", "README.md", "manifest.json", *(f"p2/{MODEL}/{name}" for name in (
         "analysis/concentration.csv", "analysis/overlap.csv", "analysis/plots/lorenz_curves.png",
         "analysis/plots/overlap_matrix.png", "calibration.json", "interventions/verdict.csv", "model.json",
-        "report/quantitative_results.json", "report/quantitative_summary.md", "report/report.html",
-        "report/research_summary.md")), "report/research_report.md"]  # fmt: skip
+        *(f"report/{file}" for file in sorted(REPORT_FILES)))), "report/research_report.md"]  # fmt: skip
     assert inside == sorted(inside)
 
 
@@ -117,8 +118,11 @@ def test_manifest_lists_every_file_but_itself_with_bytes_hash_and_maker(sealed):
     assert [f["path"] for f in manifest["files"]] == [n for n in names(sealed) if n != "manifest.json"]
     root = sealed.parent.parent / "results"
     for item in manifest["files"]:
-        path = sealed.parent / item["path"] if item["path"] == "MANIFEST.md" else root / item["path"]
-        assert (item["bytes"], item["sha256"]) == (path.stat().st_size, sha256_file(path))
+        with zipfile.ZipFile(sealed) as archive:
+            inside = archive.read(item["path"])
+        assert (item["bytes"], item["sha256"]) == (len(inside), hashlib.sha256(inside).hexdigest())
+        if (root / item["path"]).exists():
+            assert (root / item["path"]).read_bytes() == inside
         assert item["stage"] != "unknown"
         assert item["meaning"]
     assert manifest["experiments"] == [f"p2/{MODEL}/{label}" for label in LABELS]
@@ -175,6 +179,29 @@ def test_a_lost_file_is_named(root):
 def test_a_missing_model_json_is_named(root):
     (root / "p2" / MODEL / "model.json").unlink()
     with pytest.raises(ArchiveError, match=r"there is no .*model\.json"):
+        make(root)
+
+
+@pytest.mark.parametrize("name", ["model.json", "calibration.json", "report/quantitative_results.json"])
+def test_a_damaged_json_file_is_not_archived(root, name):
+    path = root / "p2" / MODEL / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(CriticalWeightsError, match=rf"{name} is not valid JSON"):
+        make(root)
+
+
+def test_another_model_json_than_that_of_the_experiments_is_not_archived(root):
+    path = root / "p2" / MODEL / "model.json"
+    path.write_text(path.read_text().replace(json.loads(path.read_text())["sha256"], "0" * 64))
+    with pytest.raises(
+        ArchiveError, match=r"was made with another model than its model\.json says; got .* expected 0{64}"
+    ):
+        make(root)
+
+
+def test_an_empty_file_is_not_archived(root):
+    (root / "p2" / MODEL / "analysis" / "overlap.csv").write_text("")
+    with pytest.raises(ArchiveError, match=r"analysis/overlap\.csv is empty"):
         make(root)
 
 
@@ -246,6 +273,7 @@ def test_a_file_that_is_there_twice_is_refused(alone):
         ("/etc/cron.d/evil", "an absolute path"),
         ("C:/evil.exe", "an absolute path"),
         ("p2\\..\\evil", "a backslash"),
+        ("p2/table.csv:hidden", "a colon"),
         ("p2//evil", "not written plainly"),
         ("./evil", "not written plainly"),
         ("p2/folder/", "not written plainly"),
@@ -269,6 +297,34 @@ def test_a_symbolic_link_is_refused(alone):
     link.external_attr = 0o120777 << 16
     rewrite(alone, add=[link])
     assert "p2/link: is a symbolic link" in verify_archive(alone)
+
+
+@pytest.mark.parametrize("kind", [0o060000, 0o010000, 0o040000])
+def test_a_device_a_pipe_and_a_folder_are_refused(alone, kind):
+    thing = zip_info("p2/thing")
+    thing.external_attr = (kind | 0o644) << 16
+    rewrite(alone, add=[thing])
+    assert "p2/thing: is a folder, a device or another thing that is no file" in verify_archive(alone)
+
+
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        (TOP.upper(), f"{TOP}: is the same file as {TOP.upper()} where capitals do not count"),
+        (f"{TOP}/x", f"{TOP}/x: lies in a folder that is a file too, {TOP}"),
+        (f"{TOP.upper()}/x", f"{TOP.upper()}/x: lies in a folder that is a file too, {TOP}"),
+    ],
+)
+def test_two_names_for_one_file_are_refused(alone, name, told):
+    rewrite(alone, add=[name])
+    assert told in verify_archive(alone)
+
+
+def test_two_spellings_of_one_letter_are_one_name():
+    assert clashes(["a/\u00e9", "a/e\u0301"]) == [
+        ("a/\u00e9", "is the same file as a/e\u0301 where capitals do not count")
+    ]
+    assert clashes(["a/b", "a/c", "ab"]) == []
 
 
 def test_names_cannot_write_to_the_terminal(alone):
@@ -446,6 +502,7 @@ def test_two_runs_with_equal_results_differ_only_where_they_may(root):
     told = [line.split(":")[0] for line in comparison.allowed]
     assert told == [
         *(f"p2/{MODEL}/{label}/experiment_manifest.json" for label in LABELS),
+        f"{report}/comprehensive_results_summary.md",
         f"{report}/quantitative_results.json",
         f"{report}/quantitative_summary.md",
         f"{report}/report.html",
@@ -453,6 +510,21 @@ def test_two_runs_with_equal_results_differ_only_where_they_may(root):
         "MANIFEST.md",
         "manifest.json",
     ]
+
+
+def test_the_readme_may_tell_of_another_commit_and_of_nothing_else(root):
+    first = make(root, "a")
+    for label in LABELS:
+        path = root / "p2" / MODEL / label / "experiment_manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["git"] = {"commit": "c0ffee", "dirty": True}
+        path.write_text(json.dumps(manifest))
+    comparison = compare_archives(first, make(root, "b"))
+    assert comparison.unexpected == []
+    assert "README.md: differs in its section on times only" in comparison.allowed
+    manifest["seeds"]["texts"] = 43
+    path.write_text(json.dumps(manifest))
+    assert compare_archives(first, make(root, "c")).unexpected == ["README.md: differs"]
 
 
 def test_equal_archives_do_not_differ(sealed, alone):
@@ -492,6 +564,7 @@ def test_a_table_that_differs_or_is_in_one_only_is_unexpected(root):
     assert compare_archives(first, second).unexpected == [
         f"p2/{MODEL}/analysis/concentration.csv: only in {first}",
         f"p2/{MODEL}/analysis/structure.csv: only in {second}",
+        "README.md: differs",
         f"p2/{MODEL}/analysis/overlap.csv: differs",
     ]
 

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.models.falcon.modeling_falcon import FalconLinear
 
 from comparison import relative_errors
+from critical_weights.scoring.batches import pack
 from critical_weights.scoring.blockwise import BlockGradients, BlockPlan
 from critical_weights.scoring.plain import gather_plain
 from critical_weights.scoring.resident import ResidentGradients
 from critical_weights.scoring.seam import Run
+from critical_weights.scoring.uses import find_uses, is_linear
 from critical_weights.scoring.weights import StreamedWeights, empty_model
-from tiny_models import NAMES, exact_norms, tiny_model, tiny_texts
+from tiny_models import EAGER, NAMES, exact_norms, tiny_model, tiny_texts
 
 STATISTICS = ("grad", "grad_sq", "grad_abs", "grad_sq_token")
 TEXTS = tiny_texts(7, 0)
@@ -78,8 +81,9 @@ def test_engine_agrees_with_plain_autograd(name: str, engine: str) -> None:
         run = ENGINES[engine](model, TEXTS)
         error = largest_error(collect(run), want)
     print(f"{name} {engine} {error:.1e}")
-    assert error < 1e-9
-    assert run.summary.corpus_loss == pytest.approx(twin.summary.corpus_loss, rel=1e-12)
+    eager = name in EAGER  # its softmax rounds to float32, on some processors otherwise in a batch than by itself
+    assert error < (1e-6 if eager else 1e-9)
+    assert run.summary.corpus_loss == pytest.approx(twin.summary.corpus_loss, rel=1e-8 if eager else 1e-12)
     assert (run.summary.n_texts, run.summary.n_predicted) == (twin.summary.n_texts, twin.summary.n_predicted)
 
 
@@ -134,6 +138,58 @@ def test_float32_is_near_float64() -> None:
     for engine in ENGINES.values():
         got = {s: {n: v.double() for n, v in own.items()} for s, own in collect(engine(model, TEXTS)).items()}
         assert largest_error(got, want) < 1e-5
+
+
+class _Scaled(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 1.001
+
+
+class _Detached(nn.Linear):
+    """The same output, but no gradient of the weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.detach().T + (0 if self.bias is None else self.bias) + 0 * self.weight.sum()
+
+
+class _Adapted(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.adapter(x)
+
+
+class _ForgetsBias(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T
+
+
+class _Transposed(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).transpose(0, 1)
+
+
+class _Inherits(nn.Linear):
+    pass
+
+
+@pytest.mark.parametrize(
+    "kind, expected",
+    [(FalconLinear, True), (_Inherits, True)]
+    + [(kind, False) for kind in (_Scaled, _Detached, _Adapted, _ForgetsBias, _Transposed)],
+)
+def test_only_what_does_as_a_linear_is_taken_for_one(kind: type[nn.Linear], expected: bool) -> None:
+    state = torch.random.get_rng_state()
+    assert is_linear(kind) is expected
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_falcons_own_linear_is_caught() -> None:
+    """Its exactness is that of the other architectures, above; here, that nothing of it is left to plain autograd."""
+    model = tiny_model("falcon")
+    uses, rest = find_uses(model, pack(TEXTS, 30)[0])
+    assert rest == []
+    own = [use for use in uses if type(use.module) is FalconLinear]
+    assert {use.kind for use in own} == {"linear", "bias"}
+    assert len(own) == 2 * 4 * model.config.num_hidden_layers
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])

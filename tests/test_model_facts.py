@@ -13,13 +13,14 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
+from critical_weights.attention_heads import heads_of
 from critical_weights.errors import ModelError
 from critical_weights.files import sha256_file, sha256_json
-from critical_weights.model_facts import describe_model, describe_tensors, find_blocks, stored_dtype
+from critical_weights.model_facts import _sizes, describe_model, describe_tensors, find_blocks, stored_dtype
 from critical_weights.model_source import fetch_model
 from tiny_models import NAMES, save_tiny_folder, tiny_model
 
-KINDS = {"linear", "conv1d", "embedding", "norm", "bias", "experts", "other"}
+KINDS = {"linear", "conv1d", "embedding", "norm", "bias", "experts", "router"}
 
 
 @cache
@@ -80,7 +81,7 @@ def test_kinds_are_those_of_the_modules(name: str) -> None:
     for tensor in _tensors(name).values():
         owner, _, attribute = tensor["name"].rpartition(".")
         kind, module = tensor["kind"], modules[owner]
-        if kind == "other":
+        if kind == "router":
             routers.append(tensor["component"])
         assert (kind == "embedding") == isinstance(module, nn.Embedding)
         assert (kind == "conv1d") == (type(module).__name__ == "Conv1D" and attribute == "weight")
@@ -129,6 +130,47 @@ def test_ties_are_found_and_counted_once(name: str) -> None:
     assert "lm_head.weight" not in _tensors(name)
 
 
+# Heads
+
+
+@pytest.mark.parametrize(
+    "settings, kv_heads",
+    [
+        ({"multi_query": True}, 1),
+        ({"multi_query": False}, 4),
+        ({"new_decoder_architecture": True, "num_kv_heads": 2}, 2),
+        ({"new_decoder_architecture": True, "multi_query": True, "num_kv_heads": 4}, 4),
+    ],
+)
+def test_heads_of_falcon_are_those_of_its_own_code(tmp_path: Path, settings: dict[str, Any], kv_heads: int) -> None:
+    """Its attention splits a vector that holds the number of each row."""
+    facts = describe_model(_record(save_tiny_folder(tmp_path / "falcon", "falcon", **settings)))
+    assert (facts["n_heads"], facts["n_kv_heads"]) == (4, kv_heads)
+    (tensor,) = (t for t in facts["tensors"] if t["component"] == "query_key_value" and t["layer"] == 0)
+    heads = heads_of(tensor, facts)
+    attention = tiny_model("falcon", **settings).transformer.h[0].self_attention
+    rows = torch.arange(tensor["shape"][0]).view(1, 1, -1)
+    seen = 0
+    for part, split in zip("qkv", attention._split_heads(rows), strict=True):
+        count = split.shape[2]
+        for head in range(count):
+            own = split[0, 0, head].numpy()
+            assert set(heads.part[own]) == {part}
+            assert set(heads.head[own]) == {head if part == "q" else head * kv_heads // count}
+            seen += len(own)
+    assert seen >= tensor["shape"][0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_attention_matrix_is_split_into_heads(name: str) -> None:
+    model = tiny_model(name)
+    facts = {"model_type": model.config.model_type, **_sizes(model.config)}
+    split = [heads_of(tensor, facts) for tensor in _tensors(name).values()]
+    assert not [heads for heads in split if isinstance(heads, str)]
+    parts = {part for heads in split if heads is not None for part in heads.part}
+    assert parts == set("qkvo")
+
+
 # Single ones
 
 
@@ -159,7 +201,8 @@ def test_fused_experts_and_their_router() -> None:
     experts = found["model.layers.0.mlp.experts.gate_up_proj"]
     assert (experts["kind"], experts["shape"], experts["axes"]) == ("experts", [4, 48, 16], ["expert", "row", "col"])
     router = found["model.layers.0.mlp.gate.weight"]
-    assert (router["kind"], router["axes"], router["component"]) == ("other", ["row", "col"], "gate")
+    assert (router["kind"], router["axes"], router["component"]) == ("router", ["row", "col"], "gate")
+    assert router["shape"] == [4, 16]
 
 
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "vocab_size": 11}
@@ -304,7 +347,7 @@ def test_a_config_without_dtype_takes_the_files_one(folder: Path) -> None:
         ({"hidden_size": "many"}, "hidden_size"),
         ({"num_attention_heads": 3}, "not a multiple"),
         ({"model_type": "t5"}, "tiny is no causal language model that can be built"),
-        ({"quantization_config": {"quant_method": "awq"}}, "tiny is a quantised checkpoint"),
+        ({"quantization_config": {"quant_method": "awq"}}, r"'tiny' is a quantised checkpoint \(awq\)"),
         ({"model_type": "own", "auto_map": {"AutoConfig": "x.Y"}}, "needs code of its own"),
     ],
 )
@@ -323,6 +366,12 @@ def test_a_config_that_is_no_json_is_one_line(folder: Path) -> None:
 
 
 def test_tensors_of_no_known_kind_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An architecture that nothing here was made for goes the general way, and is told of."""
+    config = AutoConfig.for_model("mamba", hidden_size=8, num_hidden_layers=1, vocab_size=11, state_size=4)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "mamba")
     with caplog.at_level("INFO", "critical_weights"):
-        describe_model(_record(save_tiny_folder(tmp_path / "moe", "mixtral")))
-    assert [m.partition(":")[0] for m in caplog.messages] == [f"model.layers.{i}.mlp.gate.weight" for i in (0, 1)]
+        found = describe_model(_record(tmp_path / "mamba"))
+    unknown = [t["name"] for t in found["tensors"] if t["kind"] == "other"]
+    assert unknown == [f"backbone.layers.0.mixer.{name}" for name in ("A_log", "D", "conv1d.weight")]
+    assert [m.partition(": its module is of no known kind")[0] for m in caplog.messages] == unknown
+    assert found["tensors"][-1]["layer"] is None

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from critical_weights.errors import ModelError
 from critical_weights.model_load import choose_device, choose_dtype, load_model
 from critical_weights.model_source import fetch_model
+from critical_weights.scoring.weights import empty_model
 from tiny_models import save_tiny_folder
 
 CPU = torch.device("cpu")
@@ -120,3 +121,14 @@ def test_device_follows_the_setting_then_what_is_there(
 def test_an_unknown_device_is_one_line(name: str) -> None:
     with pytest.raises(ModelError, match=f"unknown device '{name}'.*Known: auto, cpu, cuda"):
         choose_device(name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_mixture_of_experts_runs_in_every_dtype(tmp_path: Path, dtype: torch.dtype) -> None:
+    """The fused products that transformers starts with know no float64."""
+    folder = save_tiny_folder(tmp_path / "moe", "mixtral")
+    record = {"model": "moe", "path": str(folder)}
+    model = load_model(record, dtype, torch.device("cpu"))
+    model(input_ids=torch.tensor([[1, 2, 3]])).logits.sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == dtype for p in model.parameters())
+    assert empty_model(folder, dtype).config._experts_implementation == model.config._experts_implementation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -152,3 +153,14 @@ def test_neither_output_nor_process_list_shows_it(study: Study) -> None:
     assert "going on after the 0.02 MB" in study.output, "the download broke and went on"
     assert TOKEN not in study.output
     assert not [command for command in study.commands if TOKEN.encode() in command or PASSWORD.encode() in command]
+
+
+def test_no_result_and_no_entry_of_the_archive_holds_where_the_model_lies(study: Study) -> None:
+    """``resources/models/tiny.json`` does, and stays on this machine."""
+    record = json.loads((study.folder / "resources" / "models" / "tiny.json").read_text())
+    places = [record["path"].encode(), str(study.folder).encode(), str(ROOT).encode()]
+    made = _files(study.folder / "results")
+    entries = [name for name in made if name.startswith("critical_weight_analysis_complete.zip/")]
+    assert len(entries) > 15
+    assert not [name for name in entries if "resources" in name or name.endswith("tiny.json")]
+    assert [name for name, content in made.items() if any(place in content for place in places)] == []

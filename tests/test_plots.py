@@ -20,11 +20,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from critical_weights.errors import ConfigError, CriticalWeightsError, TableError
 from critical_weights.plots import (
     RUN_FIGURES,
+    draw,
     layer_comparison,
     lorenz_curves,
     overlap_matrix,
-    plot_analysis,
-    plot_run,
     sensitivity_distribution,
     sensitivity_heatmap,
 )
@@ -445,12 +444,12 @@ def test_lorenz_of_an_empty_table_or_without_a_coefficient_is_one_line():
 
 
 def draw_all(folder: str, out: str) -> None:
-    from critical_weights.plots import RUN_FIGURES, plot_analysis, plot_run
+    from critical_weights.plots import RUN_FIGURES, draw
 
     for figure in RUN_FIGURES:
-        plot_run(figure, f"{folder}/stats.json", f"{out}/{figure}.png", "m, p", dpi=50)
+        draw(figure, [f"{folder}/stats.json"], f"{out}/{figure}.png", "m, p", dpi=50)
     for figure, table in {"overlap_matrix": "overlap", "lorenz_curves": "concentration"}.items():
-        plot_analysis(figure, f"{folder}/{table}.csv", f"{out}/{figure}.png", dpi=50)
+        draw(figure, [f"{folder}/{table}.csv"], f"{out}/{figure}.png", dpi=50)
 
 
 @pytest.fixture(scope="module")
@@ -484,7 +483,7 @@ def test_two_runs_write_the_same_bytes_and_import_no_torch(inputs, tmp_path):
 
 
 def test_the_three_files_lie_beside_each_other_and_the_csv_holds_what_is_drawn(inputs, tmp_path):
-    files = plot_run("layer_comparison", inputs / "stats.json", tmp_path / "plots" / "x.png")
+    files = draw("layer_comparison", [inputs / "stats.json"], tmp_path / "plots" / "x.png")
     assert [file.name for file in files] == ["x.csv", "x.svg", "x.png"]
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["x.csv", "x.png", "x.svg"]
     assert files[2].read_bytes().startswith(b"\x89PNG")
@@ -499,7 +498,7 @@ def test_the_three_files_lie_beside_each_other_and_the_csv_holds_what_is_drawn(i
 def test_a_png_has_the_dots_an_inch_that_are_asked_for(inputs, tmp_path):
     sizes = []
     for dpi in (50, 100):
-        plot_run("layer_comparison", inputs / "stats.json", tmp_path / "x.png", dpi=dpi)
+        draw("layer_comparison", [inputs / "stats.json"], tmp_path / "x.png", dpi=dpi)
         sizes.append(int.from_bytes((tmp_path / "x.png").read_bytes()[16:20]))
     assert sizes == [400, 800]
 
@@ -567,28 +566,33 @@ def test_figures_of_another_kind_are_refused(change, word):
 
 def test_a_wrong_figure_name_output_or_table_is_one_line(inputs, tmp_path):
     with pytest.raises(ConfigError, match=r"unknown figure 'layer_comparision'.*Did you mean layer_comparison"):
-        plot_run("layer_comparision", inputs / "stats.json", tmp_path / "x.png")
+        draw("layer_comparision", [inputs / "stats.json"], tmp_path / "x.png")
     with pytest.raises(ConfigError, match=r"a name in \.png"):
-        plot_run("layer_comparison", inputs / "stats.json", tmp_path / "x.svg")
+        draw("layer_comparison", [inputs / "stats.json"], tmp_path / "x.svg")
     with pytest.raises(TableError, match="has no column 'metric'"):
-        plot_analysis("lorenz_curves", inputs / "overlap.csv", tmp_path / "x.png")
+        draw("lorenz_curves", [inputs / "overlap.csv"], tmp_path / "x.png")
     with pytest.raises(CriticalWeightsError, match="cannot read"):
-        plot_run("layer_comparison", inputs / "nothing.json", tmp_path / "x.png")
+        draw("layer_comparison", [inputs / "nothing.json"], tmp_path / "x.png")
+    for sources in ([], [inputs / "stats.json"] * 2):
+        with pytest.raises(
+            ConfigError, match=r"layer_comparison is drawn from one file; got \d; expected sensitivity_"
+        ):
+            draw("layer_comparison", sources, tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_scripts_draw_and_turn_a_mistake_into_one_line(inputs, tmp_path, capsys):
     output = tmp_path / "x.png"
     stats, table = inputs / "stats.json", inputs / "concentration.csv"
-    given = ("--figure", "sensitivity_heatmap", "--stats", stats, "--output", output, "--title", "m", "--dpi", "40")
+    given = ("--figure", "sensitivity_heatmap", "--source", stats, "--output", output, "--title", "m", "--dpi", "40")
     assert call_script("plot", *given) == 0
     assert int.from_bytes(output.read_bytes()[16:20]) == 320
-    assert call_script("plot_analysis", "--figure", "lorenz_curves", "--table", table, "--output", output) == 0
+    assert call_script("plot", "--figure", "lorenz_curves", "--source", table, "--output", output) == 0
     capsys.readouterr()
     wrong = inputs / "overlap.csv"
-    assert call_script("plot_analysis", "--figure", "lorenz_curves", "--table", wrong, "--output", output) == 1
+    assert call_script("plot", "--figure", "lorenz_curves", "--source", wrong, "--output", output) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("[plot_analysis] error: ")
+    assert line.startswith("[plot] error: ")
 
 
 # ------------------------------------------------------------------------------------------------------ wording

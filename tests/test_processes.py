@@ -15,9 +15,9 @@ import torch
 
 from comparison import relative_errors
 from critical_weights.errors import ConfigError
-from critical_weights.score_store import open_store
+from critical_weights.score_store import ScoreStore, open_store
 from critical_weights.scoring.processes import ALONE, shares
-from process_runs import ENGINES, MODELS, STATISTICS, TEXTS, gather
+from process_runs import ENGINES, FAMILIES, MODELS, STATISTICS, TEXT_KINDS, TEXTS, gather
 from scoring_inputs import STORES, same_bytes, write_inputs
 from tiny_models import tiny_model
 
@@ -99,6 +99,33 @@ def test_shared_texts_give_the_same_statistics(engine: str, name: str, count: in
     for statistic in STATISTICS:
         errors = relative_errors({n: got[n][statistic] for n in live}, {n: want[n][statistic] for n in live})
         assert max(errors.values()) < 1e-9, statistic
+    for kind in TEXT_KINDS:
+        kept = [n for n, own in want.items() if kind in own]
+        assert [n for n, own in got.items() if kind in own] == kept
+        assert len(kept) >= 5
+        top = max(want[n][kind].abs().max() for n in kept)
+        for n in kept:
+            assert got[n][kind].shape == want[n][kind].shape == (len(want[n][kind]), len(TEXTS))
+            torch.testing.assert_close(got[n][kind], want[n][kind], rtol=0, atol=1e-9 * float(top))
+    assert shared_loss == pytest.approx(loss, rel=1e-12)
+    assert shared_texts == n_texts == len(TEXTS)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("placement", ENGINES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_other_families_too(family: str, placement: str, name: str, count: int, gathered: dict[int, dict]) -> None:
+    want, loss, n_texts = gathered[1][name, placement, family]
+    got, shared_loss, shared_texts = gathered[count][name, placement, family]
+    assert set(got) == set(want)
+    assert sum(len(own) for own in want.values()) >= 2 * 2 * 4
+    for statistic in {s for own in want.values() for s in own}:
+        sizes = {n: own[statistic].norm() for n, own in want.items() if statistic in own}
+        assert {n for n, own in got.items() if statistic in own} == set(sizes)
+        live = [n for n, size in sizes.items() if size > 1e-12 * max(sizes.values())]
+        errors = relative_errors({n: got[n][statistic] for n in live}, {n: want[n][statistic] for n in live})
+        assert max(errors.values()) < 1e-9, statistic
     assert shared_loss == pytest.approx(loss, rel=1e-12)
     assert shared_texts == n_texts == len(TEXTS)
 
@@ -140,6 +167,10 @@ def test_stores_and_rankings_are_the_same(two: Path, inputs: tuple[Path, list[st
                 np.testing.assert_array_equal(
                     one.candidates(tensor)["top_index"], other.candidates(tensor)["top_index"]
                 )
+                for read in (ScoreStore.text_gradient, ScoreStore.without_first):
+                    a, b = read(one, tensor).astype(float), read(other, tensor).astype(float)
+                    assert a.shape == b.shape
+                    assert np.linalg.norm(a - b) <= 1e-6 * np.linalg.norm(a)
 
 
 def test_killed_together_they_go_on_together(two: Path, inputs: tuple[Path, list[str]]) -> None:
@@ -183,7 +214,10 @@ def test_terminated_together_they_end_after_a_block(two: Path, inputs: tuple[Pat
     [
         (["--processes=9"], "error: there are more processes than texts; got 9 processes, 4 texts"),
         (["--processes=2", "--dense=gradsquared"], "error: unknown metric in scoring.dense 'gradsquared'"),
-        (["--processes=2", "--family=forward"], "error: the forward family is scored in one process; got 2"),
+        (
+            ["--processes=2", "--family=static"],
+            "error: the static family reads no texts that processes could share; got 2",
+        ),
         (["--processes=0"], "error: --processes is too small; got 0"),
     ],
 )

@@ -231,6 +231,35 @@ def test_manifest_of_an_incomplete_run_is_refused(run, name):
         write()
 
 
+@pytest.mark.parametrize(
+    "cut, told",
+    [
+        (lambda text: "", "top_weights.csv is empty"),
+        (lambda text: text[:-10], "a row of .*top_weights.csv is cut short"),
+        (
+            lambda text: text[: text[:-1].rindex("\n") + 1],
+            "top_weights.csv is not whole; got [0-9]+ rows; expected [0-9]+",
+        ),
+        (lambda text: text[: text.index("\n") + 1], "top_weights.csv is not whole; got 0 rows; expected [0-9]+"),
+    ],
+    ids=["empty", "within a row", "at a row's end", "after the header"],
+)
+def test_manifest_of_a_ranking_that_is_cut_short_is_refused(run, cut, told):
+    folder, write = run
+    path = folder / "top_weights.csv"
+    path.write_text(cut(path.read_text()))
+    with pytest.raises(TableError, match=told):
+        write()
+
+
+def test_manifest_of_a_run_with_an_empty_figure_is_refused(run):
+    folder, write = run
+    (folder / "plots").mkdir(exist_ok=True)
+    (folder / "plots" / "x.svg").write_text("")
+    with pytest.raises(TableError, match=r"x\.svg is empty"):
+        write()
+
+
 @pytest.mark.parametrize("key, what", [("model_sha256", "model"), ("calibration_sha256", "set of texts")])
 def test_manifest_of_scores_made_from_something_else_is_refused(run, key, what):
     folder, write = run
@@ -266,7 +295,9 @@ def test_manifest_script(run, tmp_path):
     assert json.loads(output.read_text())["stages"].keys() == {"rank"}
 
 
-@pytest.mark.parametrize("module", ["provenance", "run_manifest", "report", "archive", "archive_compare"])
+@pytest.mark.parametrize(
+    "module", ["provenance", "run_manifest", "report", "archive", "archive_compare", "archive_extract"]
+)
 def test_stages_that_need_no_model_import_no_torch(module):
     code = f"import sys, critical_weights.{module}; print({{'torch', 'transformers', 'matplotlib'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

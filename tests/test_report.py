@@ -20,13 +20,16 @@ from critical_weights.report.render import cell, digest, markdown, render
 from critical_weights.report.show import bounded, bounded_share, listed, plural, real, share, size, token
 from critical_weights.report.summary import limits
 from critical_weights.tables_superweights import SUPERWEIGHTS
+from report_counts import sizes
 from report_numbers import known, told
 from synthetic_report import super_weight, write_interventions, write_rows
 from synthetic_results import MODEL, TENSORS, experiments, finish, make_results, make_scores, rank
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 LABELS = ["gradsq_perlayer_k3", "gradxw_perblock_k6", "mag_global_k20"]
-PAGES = ("research_summary.md", "quantitative_summary.md", "report.html")
+LONG = ("research_summary.md", "quantitative_summary.md", "report.html")
+PAGES = (*LONG, "comprehensive_results_summary.md")
+FILES = "export_summary.md"
 TIMES = re.compile(r"^<!-- times -->$.*?^<!-- /times -->$", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -148,7 +151,7 @@ def test_every_character_of_a_token_can_be_seen(text, shown):
 
 
 def test_markdown_tables_have_as_many_cells_as_headings(study):
-    for name in PAGES[:2]:
+    for name in (*PAGES[:2], "comprehensive_results_summary.md", FILES):
         width = None
         tables = 0
         for line in (study[1] / name).read_text().splitlines():
@@ -159,7 +162,7 @@ def test_markdown_tables_have_as_many_cells_as_headings(study):
             tables += width is None
             width = width or cells
             assert cells == width, line
-        assert tables > 10
+        assert tables > (10 if name in LONG else 1)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +295,7 @@ def test_what_a_metric_does_not_have_is_not_applicable(study):
 
 
 def test_both_counts_of_tensors_and_weights_are_reported(study):
-    for name in PAGES:
+    for name in LONG:
         text = (study[1] / name).read_text()
         assert "5 of 6 (83.3 %)" in text
         assert "120 of 124 (96.8 %)" in text
@@ -485,10 +488,10 @@ def test_a_super_weight_is_told_with_its_rank(root):
 
 def test_every_number_of_the_pages_is_found_again_in_the_result_files(root):
     write_interventions(root / "p2" / MODEL)
-    report, spelled = again(root), known(root / "p2" / MODEL)
-    for name in PAGES:
+    report, spelled = again(root), known(root / "p2" / MODEL) | sizes(root / "p2" / MODEL)
+    for name in (*PAGES, FILES):
         found = list(told((report / name).read_text()))
-        assert len(found) > 900
+        assert len(found) > (900 if name in LONG else 80)
         assert [(number, around) for number, around in found if number not in spelled] == []
 
 

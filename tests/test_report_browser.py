@@ -11,6 +11,7 @@ import pytest
 
 from critical_weights.report.render import digest
 from synthetic_results import finish, make_results
+from synthetic_study import PARTS, finish_study, make_study
 
 LABELS = ["gradsq_perlayer_k3", "gradxw_perblock_k6", "mag_global_k20"]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -74,21 +75,61 @@ setTimeout(() => {
 """
 
 
+USE_OF_STUDY = """
+const seen = {};
+const tables = [...document.querySelectorAll("table[data-sort]")];
+const titled = (words) => tables.find((table) => table.caption.textContent === words);
+const cells = (table, place) => [...table.tBodies[0].rows].filter((row) => row.checkVisibility())
+  .map((row) => row.cells[place].textContent);
+const experiments = titled("Experiments"), place = [...experiments.tHead.rows[0].cells]
+  .findIndex((cell) => cell.textContent === "weights selected");
+experiments.tHead.rows[0].cells[place].querySelector("button").click();
+seen.sorted = cells(experiments, place);
+const input = experiments.closest(".table").querySelector("input");
+input.value = "other magnitude";
+input.dispatchEvent(new Event("input"));
+seen.filtered = cells(experiments, 0);
+const panels = (group) => [...document.querySelectorAll(`.switch[data-group=${group}] > .panel`)]
+  .filter((panel) => panel.checkVisibility()).map((panel) => panel.dataset.name);
+for (const group of ["map", "folder"]) {
+  const select = document.querySelector(`.switch[data-group=${group}] select`), names = [...select.options];
+  const before = panels(group);
+  select.value = names.at(-1).value;
+  select.dispatchEvent(new Event("change"));
+  seen[group] = [names.map((name) => name.value), before, panels(group)];
+}
+const cell = document.querySelector(".switch[data-group=map] > .panel:not([hidden]) td[data-tip]");
+cell.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+seen.pointer = [cell.closest(".table").querySelector("output").textContent, cell.dataset.tip];
+seen.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+seen.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
+seen.nameless = [...document.querySelectorAll("input, select")].filter((field) => !field.labels.length).length;
+const note = document.createElement("pre");
+note.id = "seen";
+note.textContent = JSON.stringify(seen);
+document.body.append(note);
+"""
+
+
+def use(page: Path, script: str, folder: Path, *flags: str) -> dict:
+    """Open a copy of a page with a script let in, and return what that saw."""
+    text = page.read_text().replace("script-src ", f"script-src '{digest(script)}' ")
+    used = folder / "used.html"
+    used.write_text(text.replace("</body>", f"<script>{script}</script>\n</body>"))
+    command = [BROWSER, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", used.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, flags=re.DOTALL)
+    assert found, done.stderr
+    return json.loads(html.unescape(found[1])) | {"console": re.findall(r".*CONSOLE.*", done.stderr)}
+
+
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     if BROWSER is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     folder = tmp_path_factory.mktemp("browser")
     root = make_results(folder / "results", LABELS, everything=True)
-    page = (finish(root, LABELS) / "report.html").read_text()
-    page = page.replace("script-src ", f"script-src '{digest(USE)}' ")
-    used = folder / "used.html"
-    used.write_text(page.replace("</body>", f"<script>{USE}</script>\n</body>"))
-    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", used.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, flags=re.DOTALL)
-    assert found, done.stderr
-    return json.loads(html.unescape(found[1])) | {"console": re.findall(r".*CONSOLE.*", done.stderr)}
+    return use(finish(root, LABELS) / "report.html", USE, folder)
 
 
 def test_page_loads_without_errors_and_asks_for_nothing(seen):
@@ -151,3 +192,22 @@ def test_a_script_that_is_not_the_pages_own_is_refused(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     assert "<title>Critical weights of tiny, phase p2</title>" in done.stdout
     assert "Content Security Policy" in done.stderr
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_page_over_models_and_phases_sorts_filters_and_switches(tmp_path, width):
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    page = finish_study(make_study(tmp_path / "results")) / "report.html"
+    seen = use(page, USE_OF_STUDY, tmp_path, f"--window-size={width},900")
+    assert (seen["console"], seen["requests"], seen["nameless"]) == ([], [], 0)
+    sizes = [int(text) for text in seen["sorted"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) == 3 * len(PARTS)
+    assert seen["filtered"] == ["p1/other", "p2/other", "p3/other"]
+    for group in ("map", "folder"):
+        names, before, after = seen[group]
+        assert len(names) >= 3
+        assert (before, after) == ([names[0]], [names[-1]])
+    assert seen["pointer"][0] == seen["pointer"][1] != ""
+    assert seen["wide"] <= 0

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from critical_weights.errors import ModelError, StoreError
 from critical_weights.model_facts import describe_model, describe_tensors
+from critical_weights.report.facts_superweights import read_superweights
 from critical_weights.score_store import open_store
 from critical_weights.scoring.blockwise import BlockPlan
 from critical_weights.scoring.engine import Placed
@@ -584,3 +585,10 @@ def test_the_record_and_the_profile_follow_the_rounds() -> None:
     assert by_round(1, 1) > 5 * by_round(2, 1)
     assert by_round(2, 3) > 3 * by_round(1, 3)
     assert by_round(3, 3) < by_round(2, 3) / 3
+
+
+def test_where_no_block_was_looked_at_the_report_claims_nothing(tmp_path: Path) -> None:
+    """Mixtral's experts are one tensor: both tables are empty, which is not the same as none found."""
+    for table in (SUPERWEIGHTS, SPIKE_PROFILE):
+        write_table(pd.DataFrame(columns=[column.name for column in table.columns]), tmp_path / table.name, table)
+    assert read_superweights(tmp_path) is None

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.models.falcon.modeling_falcon import FalconLinear
 from transformers.pytorch_utils import Conv1D
 
 import brute_force
@@ -37,7 +38,8 @@ ENGINES: dict[str, Callable[[PreTrainedModel], Run]] = {
 @contextmanager
 def _first_position_apart() -> Iterator[None]:
     """Have every Linear-like module use a copy of its weight that gets no gradient at position 0 of a text."""
-    linear, conv = nn.Linear.forward, Conv1D.forward
+    kinds = (nn.Linear, Conv1D, FalconLinear)
+    before = [kind.forward for kind in kinds]
 
     def apart(forward: Callable[[nn.Module, Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
         def run(module: nn.Module, x: Tensor) -> Tensor:
@@ -50,11 +52,13 @@ def _first_position_apart() -> Iterator[None]:
 
         return run
 
-    nn.Linear.forward, Conv1D.forward = apart(linear), apart(conv)
+    for kind, forward in zip(kinds, before, strict=True):
+        kind.forward = apart(forward)
     try:
         yield
     finally:
-        nn.Linear.forward, Conv1D.forward = linear, conv
+        for kind, forward in zip(kinds, before, strict=True):
+            kind.forward = forward
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -87,5 +91,4 @@ def test_gradients_of_single_weights_are_those_of_plain_autograd(name: str, engi
                     values, item.statistics[statistic].reshape(-1)[local], rtol=1e-6, atol=tolerance * scale
                 )
             seen += 1
-    # Falcon's own kind of Linear is left to plain autograd, text by text.
-    assert seen >= (1 if name == "falcon" else 2 * model.config.num_hidden_layers + 1)
+    assert seen >= 2 * model.config.num_hidden_layers + 1

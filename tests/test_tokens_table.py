@@ -9,7 +9,8 @@ from critical_weights.selections import Selection
 from critical_weights.tables import read_table, write_table
 from critical_weights.tables_structure import TOKENS
 from critical_weights.tokens_table import special_tokens, tokens_table
-from synthetic_stores import VOCABULARY, default_specs, facts_of
+from script_call import call_script
+from synthetic_stores import VOCABULARY, default_specs, facts_of, write_study
 
 FACTS = facts_of(default_specs())
 TEXTS = [[0, 1, 2, 1], [0, 3, 1], [1, 5]]
@@ -70,3 +71,16 @@ def test_the_order_of_rows_changes_nothing():
 def test_special_tokens_are_named_as_the_tokenizer_sets_them():
     assert special_tokens({"special": {"bos": 7, "eos": 7, "unk": None, "pad": 1}}) == {7: "BOS/EOS", 1: "PAD"}
     assert special_tokens({}) == {}
+
+
+@pytest.mark.parametrize("script", ["rank", "structure", "first_position"])
+def test_tokens_of_another_calibration_are_refused(script, tmp_path, capsys):
+    folder = write_study(tmp_path, metrics=["grad_squared"])
+    store, out = folder / "scores" / "gradsq.h5", tmp_path / "out.csv"
+    own = {"rank": ("--store", store, "--mode", "global", "--k", 3), "structure": ("--stores", store, "--tokens-output",
+           tmp_path / "tokens.csv"), "first_position": ("--stores", store)}[script]  # fmt: skip
+    files = ("--facts", folder / "model.json", "--tokens", folder / "tokens.json", "--output", out)
+    assert call_script(script, *own, *files) == 0
+    (folder / "calibration.json").write_text('{"sha256": "another"}')
+    assert call_script(script, *own, *files) == 1
+    assert "are not those that its calibration.json tells of" in capsys.readouterr().err

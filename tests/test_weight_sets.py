@@ -11,7 +11,7 @@ import pytest
 from critical_weights.conditions import ValidationSettings, plan_conditions
 from critical_weights.control_sets import deciles_of, matched_control, random_control
 from critical_weights.errors import RankingError, StoreError
-from critical_weights.line_sets import lines_of_weight, single_weight
+from critical_weights.line_sets import lines_of_weight
 from critical_weights.score_store import open_store
 from critical_weights.stratified import STRATA, scores_at, stratified_weights
 from critical_weights.weight_sets import WeightSet, bottom_sets, list_sets, lowest, top_sets, union_of
@@ -183,7 +183,6 @@ def test_lines_of_a_weight() -> None:
     sets = {found.kind: found for found in lines_of_weight("mag", "global", FACTS, experts, 24 + 2 * 4 + 1)}
     assert sets["row"].places[experts].tolist() == list(range(32, 36))
     assert sets["col"].places[experts].tolist() == [24 + 4 * i + 1 for i in range(6)]
-    assert single_weight("mag", "global", FACTS["tensors"][0], 8).name == "model.embed_tokens.weight (1, 2)"
 
 
 def test_lists_from_a_file(tmp_path: Path) -> None:

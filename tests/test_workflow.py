@@ -111,7 +111,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "checkpoints", "bundled_model")
     for name in ("workflow", "config", "envs", "profiles"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("Snakefile", "CITATION.cff"):
+        shutil.copy(ROOT / name, folder)
     write_inputs(folder)
     before = {path.name for path in folder.iterdir()}
     snakemake(folder, *EVERYTHING, "--cores", "2", "--configfile", "own.yaml", checkout=folder)
@@ -127,7 +128,12 @@ def test_study_is_complete_and_each_manifest_is_written_last(study: Study):
         assert {"config.json", "experiment_manifest.json", "sensitivity_stats.json", "top_weights.csv"} <= set(files)
         assert len([name for name in files if name.startswith("plots/")]) == 9
         assert max(files, key=lambda name: files[name]) == "experiment_manifest.json"
-    for path in ("a/tiny/report/report.html", "a/tiny/analysis/plots/overlap_matrix.svg", "archive/MANIFEST.md"):
+    for path in (
+        "a/tiny/report/report.html",
+        "report/report.html",
+        "a/tiny/analysis/plots/overlap_matrix.svg",
+        "archive/MANIFEST.md",
+    ):
         assert (study.folder / "results" / path).stat().st_size > 0
 
 
@@ -155,17 +161,17 @@ def test_nothing_changed_reruns_nothing(study: Study):
 
 def test_changed_report_code_or_force_reruns_report_and_archive(study: Study):
     with study.changed("workflow/scripts/critical_weights/report/summary.py"):
-        assert study.jobs() == {"report": 1, "archive": 1}
+        assert study.jobs() == {"report": 1, "study_report": 1, "archive": 1}
     with study.changed("workflow/report/style.css", "\n/* A change. */\n"):
-        assert study.jobs() == {"report": 1, "archive": 1}
-    assert study.jobs(*EVERYTHING, "-R", "report") == {"report": 1, "archive": 1}
+        assert study.jobs() == {"report": 1, "study_report": 1, "archive": 1}
+    assert study.jobs(*EVERYTHING, "-R", "report") == {"report": 1, "study_report": 1, "archive": 1}
 
 
 def test_changed_plot_code_reruns_plots_and_what_shows_them(study: Study):
     with study.changed("workflow/scripts/critical_weights/plots/style.py"):
         tables = ("scores", "overlap", "structure", "stability", "spikes", "dose_response")
         figures = {f"plot_{table}": 1 for table in tables}
-        expected = {"plot_run": 2, **figures, "manifest": 2, "report": 1, "archive": 1}
+        expected = {"plot_run": 2, **figures, "manifest": 2, "report": 1, "study_report": 1, "archive": 1}
         assert study.jobs() == expected
 
 
@@ -196,7 +202,7 @@ def test_unlisted_metric_of_a_scored_family_reruns_no_scoring(study: Study):
 
 def test_one_deleted_picture_is_remade_alone(study: Study):
     with study.without(f"{RUN}/plots/grad_x_weight_k5_layer_comparison.png"):
-        assert study.jobs() == {"plot_run": 1, "manifest": 1, "report": 1, "archive": 1}
+        assert study.jobs() == {"plot_run": 1, "manifest": 1, "report": 1, "study_report": 1, "archive": 1}
 
 
 def test_edited_texts_rerun_their_phase_alone_and_no_score_that_reads_no_text(study: Study):
@@ -240,7 +246,7 @@ def test_deleted_scores_rerun_nothing_until_something_needs_them(study: Study):
     with study.without("results/a/tiny/scores"):
         assert study.jobs("all") == {}
         with study.changed("workflow/scripts/critical_weights/report/summary.py"):
-            assert study.jobs("all") == {"report": 1, "archive": 1}
+            assert study.jobs("all") == {"report": 1, "study_report": 1, "archive": 1}
         with study.changed("workflow/scripts/critical_weights/plots/style.py"):
             assert "score_gradient" not in study.jobs("all")
 
@@ -276,8 +282,8 @@ def test_killed_scoring_is_the_only_job_to_be_repeated(study: Study):
 def test_default_study_lists_every_configured_experiment(tmp_path: Path):
     done = snakemake(tmp_path, "-n")
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
-    assert {rule: int(counts[rule]) for rule in ("rank", "manifest", "report", "archive")} == {
-        "rank": 12, "manifest": 12, "report": 2, "archive": 1,
+    assert {rule: int(counts[rule]) for rule in ("rank", "manifest", "report", "study_report", "archive")} == {
+        "rank": 12, "manifest": 12, "report": 2, "study_report": 1, "archive": 1,
     }  # fmt: skip
     assert "--checkpoint=final" in snakemake(tmp_path, "resources/models/bundled.json", "-n", "-p").stdout
 

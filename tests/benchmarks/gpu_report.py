@@ -14,7 +14,7 @@ from critical_weights.files import sha256_json, write_json
 from critical_weights.metrics import family_metrics
 from critical_weights.names import Experiment
 from critical_weights.overlap import overlap_table
-from critical_weights.plots import ANALYSIS_FIGURES, RUN_FIGURES, plot_analysis, plot_run
+from critical_weights.plots import ANALYSIS_FIGURES, RUN_FIGURES, draw
 from critical_weights.ranked_lists import lists_of_stores
 from critical_weights.ranking import rank, read_ranking
 from critical_weights.report import write_report
@@ -72,10 +72,10 @@ class Chain:
         for run in self.runs:
             for figure in RUN_FIGURES:
                 output = self.root / run.path / "plots" / f"{run.metric_full}_k{run.k}_{figure}.png"
-                plot_run(figure, self.root / run.path / "sensitivity_stats.json", output, MODEL)
+                draw(figure, [self.root / run.path / "sensitivity_stats.json"], output, MODEL)
         for figure, table in ANALYSIS_FIGURES.items():
             output = self.folder / "analysis" / "plots" / f"{figure}.png"
-            plot_analysis(figure, self.folder / "analysis" / table.name, output, MODEL)
+            draw(figure, [self.folder / "analysis" / table.name], output, MODEL)
         return len(self.runs) * len(RUN_FIGURES) + len(ANALYSIS_FIGURES)
 
     def report(self, timing: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ rule across:
         stores=all_stores,
         facts=all_facts,
     output:
-        "results/report/{across_table}.csv",
+        shown_across("results/report/{across_table}.csv", "across", result="{across_table}"),
     log:
         "logs/report/{across_table}.log",
     benchmark:

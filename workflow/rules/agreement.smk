@@ -5,7 +5,7 @@ rule agreement:
     input:
         configured_stores,
     output:
-        "results/{phase}/{model}/analysis/agreement.csv",
+        shown("results/{phase}/{model}/analysis/agreement.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/agreement.log",
     benchmark:

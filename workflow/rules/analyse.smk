@@ -5,7 +5,7 @@ rule overlap:
     input:
         configured_stores,
     output:
-        "results/{phase}/{model}/analysis/overlap.csv",
+        shown("results/{phase}/{model}/analysis/overlap.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/overlap.log",
     benchmark:
@@ -23,7 +23,7 @@ rule concentration:
     input:
         configured_stores,
     output:
-        "results/{phase}/{model}/analysis/concentration.csv",
+        shown("results/{phase}/{model}/analysis/concentration.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/concentration.log",
     benchmark:

@@ -15,7 +15,10 @@ rule archive:
     params:
         run=stage("archive.py"),
         experiments=",".join(experiment.path for experiment in EXPERIMENTS),
+        settings=ARCHIVED_SETTINGS,
+        citation=digest_of([WORKFLOW.parent / "CITATION.cff"]),
         code=code("archive.py", "report/*"),
     shell:
         "{params.run} make --root results --experiments {params.experiments}"
+        " --settings {params.settings:q}"
         " --output-dir results/archive --log {log}"

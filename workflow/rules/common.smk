@@ -64,7 +64,7 @@ ENVIRONMENT = str(WORKFLOW.parent / "envs" / "critical_weights.yaml")
 
 # Raise it by hand when model facts, token ids or scores would come out differently. The stages up to the scores carry
 # no digest of their code, so that a changed comment does not cost GPU hours.
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 
 
 def stage(script):
@@ -81,7 +81,7 @@ def stage(script):
 
 def code(script, *data):
     """Return the digest of a stage's own code: as a parameter it reruns the stage when its modules change."""
-    files = [path for pattern in data for path in sorted(WORKFLOW.glob(pattern))]
+    files = [path for pattern in data for path in sorted(WORKFLOW.glob(pattern)) if path.is_file()]
     return stage_digest(WORKFLOW / "scripts" / script, files)
 
 

@@ -5,7 +5,7 @@ rule criteria:
     input:
         judged_tables(across=False),
     output:
-        "results/{phase}/{model}/analysis/criteria.csv",
+        shown("results/{phase}/{model}/analysis/criteria.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/criteria.log",
     benchmark:
@@ -24,7 +24,7 @@ rule criteria_across:
     input:
         judged_tables(across=True),
     output:
-        "results/report/criteria.csv",
+        shown_across("results/report/criteria.csv", "criteria"),
     log:
         "logs/report/criteria.log",
     benchmark:

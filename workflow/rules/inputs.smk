@@ -107,7 +107,7 @@ def placement(wildcards, threads):
 
 
 # Those whose sums over texts can be joined.
-SHARED_FAMILIES = ("gradient",)
+SHARED_FAMILIES = ("forward", "gradient", "curvature")
 
 
 def processes(family):
@@ -191,13 +191,18 @@ def phases_and_models():
     return list(dict.fromkeys((e.phase, e.model) for e in EXPERIMENTS))
 
 
-def small_results():
-    """Return all results of the configured experiments but the scores, in a fixed order."""
+def study_sources():
+    """Return what the report over models and phases is made from: the report on each, and what those are made from."""
     files = []
     for phase, model in phases_and_models():
         files += report_sources(phase, model)
         files += result_paths.report_files(phase, model)
     return [*files, *result_paths.across_tables()]
+
+
+def small_results():
+    """Return all results of the configured experiments but the scores, in a fixed order."""
+    return [*study_sources(), *result_paths.STUDY_REPORTS]
 
 
 def everything_configured():

@@ -8,7 +8,7 @@ rule rank_density:
     input:
         configured_stores,
     output:
-        "results/{phase}/{model}/analysis/rank_density.csv",
+        shown("results/{phase}/{model}/analysis/rank_density.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/rank_density.log",
     benchmark:
@@ -26,11 +26,7 @@ rule plot_run:
     input:
         "results/{phase}/{model}/{metric}_{mode}_k{k}/sensitivity_stats.json",
     output:
-        [
-            f"results/{{phase}}/{{model}}/{{metric}}_{{mode}}_k{{k}}/plots/{{metric_full}}_k{{k}}_{figure}.{ending}"
-            for figure in RUN_FIGURES
-            for ending in result_paths.FORMATS
-        ],
+        [file for figure in RUN_FIGURES for file in shown_run_figure(figure)],
     log:
         "logs/{phase}/{model}/{metric}_{mode}_k{k}/plots/{metric_full}_k{k}.log",
     benchmark:
@@ -43,7 +39,7 @@ rule plot_run:
         pictures=lambda wildcards, output: pictures(output),
         code=code("plot.py"),
     shell:
-        "{params.run} --figure {params.figures} --stats {input} --output {params.pictures}"
+        "{params.run} --figure {params.figures} --source {input} --output {params.pictures}"
         " --title '{wildcards.model}, {wildcards.phase}'"
         " --log {log} --label {wildcards.phase}/{wildcards.model}/{wildcards.metric}_{wildcards.mode}_k{wildcards.k}"
 
@@ -54,11 +50,7 @@ rule plot_scores:
             f"results/{e.path}/sensitivity_stats.json" for e in configured(wildcards.phase, wildcards.model)
         ],
     output:
-        [
-            f"results/{{phase}}/{{model}}/analysis/plots/{figure}.{ending}"
-            for figure in SCORE_FIGURES
-            for ending in result_paths.FORMATS
-        ],
+        [file for figure in SCORE_FIGURES for file in shown_analysis_figure(figure)],
     log:
         "logs/{phase}/{model}/analysis/plots/scores.log",
     benchmark:
@@ -66,12 +58,12 @@ rule plot_scores:
     conda:
         ENVIRONMENT
     params:
-        run=stage("plot_scores.py"),
+        run=stage("plot.py"),
         figures=SCORE_FIGURES,
         pictures=lambda wildcards, output: pictures(output),
-        code=code("plot_scores.py"),
+        code=code("plot.py"),
     shell:
-        "{params.run} --figure {params.figures} --stats {input} --output {params.pictures}"
+        "{params.run} --figure {params.figures} --source {input} --output {params.pictures}"
         " --title '{wildcards.model}, {wildcards.phase}' --log {log} --label {wildcards.phase}/{wildcards.model}"
 
 
@@ -83,11 +75,7 @@ for group, figures in FIGURE_GROUPS.items():
         input:
             list(dict.fromkeys(f"results/{{phase}}/{{model}}/analysis/{ANALYSIS_FIGURES[f].name}" for f in figures)),
         output:
-            [
-                f"results/{{phase}}/{{model}}/analysis/plots/{figure}.{ending}"
-                for figure in figures
-                for ending in result_paths.FORMATS
-            ],
+            [file for figure in figures for file in shown_analysis_figure(figure)],
         log:
             f"logs/{{phase}}/{{model}}/analysis/plots/{group}.log",
         benchmark:
@@ -95,13 +83,13 @@ for group, figures in FIGURE_GROUPS.items():
         conda:
             ENVIRONMENT
         params:
-            run=stage("plot_analysis.py"),
+            run=stage("plot.py"),
             figures=figures,
             tables=lambda wildcards, figures=figures: [
                 f"results/{wildcards.phase}/{wildcards.model}/analysis/{ANALYSIS_FIGURES[f].name}" for f in figures
             ],
             pictures=lambda wildcards, output: pictures(output),
-            code=code("plot_analysis.py"),
+            code=code("plot.py"),
         shell:
-            "{params.run} --figure {params.figures} --table {params.tables} --output {params.pictures}"
+            "{params.run} --figure {params.figures} --source {params.tables} --output {params.pictures}"
             " --title '{wildcards.model}, {wildcards.phase}' --log {log} --label {wildcards.phase}/{wildcards.model}"

@@ -7,7 +7,7 @@ rule rank:
         facts="results/{phase}/{model}/model.json",
         tokens="results/{phase}/{model}/tokens.json",
     output:
-        "results/{phase}/{model}/{metric}_{mode}_k{k}/top_weights.csv",
+        shown("results/{phase}/{model}/{metric}_{mode}_k{k}/top_weights.csv", "experiments", experiment=RUN_LABEL),
     log:
         "logs/{phase}/{model}/{metric}_{mode}_k{k}/rank.log",
     benchmark:

@@ -8,7 +8,7 @@ rule spikes:
         tokens="results/{phase}/{model}/tokens.json",
     output:
         spikes="results/{phase}/{model}/spikes.json",
-        profile="results/{phase}/{model}/analysis/spike_profile.csv",
+        profile=shown("results/{phase}/{model}/analysis/spike_profile.csv", "tables"),
     log:
         "logs/{phase}/{model}/spikes.log",
     benchmark:
@@ -42,7 +42,7 @@ rule superweights:
         facts="results/{phase}/{model}/model.json",
         stores=configured_stores,
     output:
-        "results/{phase}/{model}/analysis/superweights.csv",
+        shown("results/{phase}/{model}/analysis/superweights.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/superweights.log",
     benchmark:

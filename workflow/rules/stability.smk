@@ -6,8 +6,8 @@ rule stability:
         stores=configured_stores,
         others=stores_of_other_seeds,
     output:
-        overlaps="results/{phase}/{model}/analysis/stability.csv",
-        weights="results/{phase}/{model}/analysis/weight_stability.csv",
+        overlaps=shown("results/{phase}/{model}/analysis/stability.csv", "tables"),
+        weights=shown("results/{phase}/{model}/analysis/weight_stability.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/stability.log",
     benchmark:

@@ -8,8 +8,8 @@ rule structure:
         facts="results/{phase}/{model}/model.json",
         tokens="results/{phase}/{model}/tokens.json",
     output:
-        structure="results/{phase}/{model}/analysis/structure.csv",
-        tokens="results/{phase}/{model}/analysis/tokens.csv",
+        structure=shown("results/{phase}/{model}/analysis/structure.csv", "tables"),
+        tokens=shown("results/{phase}/{model}/analysis/tokens.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/structure.log",
     benchmark:
@@ -31,7 +31,7 @@ rule first_position:
         facts="results/{phase}/{model}/model.json",
         tokens="results/{phase}/{model}/tokens.json",
     output:
-        "results/{phase}/{model}/analysis/first_position.csv",
+        shown("results/{phase}/{model}/analysis/first_position.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/first_position.log",
     benchmark:
@@ -51,7 +51,7 @@ rule sensitivity_table:
         stores=configured_stores,
         facts="results/{phase}/{model}/model.json",
     output:
-        "results/{phase}/{model}/analysis/sensitivity_table.csv",
+        shown("results/{phase}/{model}/analysis/sensitivity_table.csv", "tables"),
     log:
         "logs/{phase}/{model}/analysis/sensitivity_table.log",
     benchmark:

@@ -9,7 +9,7 @@ rule validate:
         stores=configured_stores,
         lists=config["interventions"]["lists"],
     output:
-        expand("results/{{phase}}/{{model}}/interventions/{table}.csv", table=VALIDATION_TABLES),
+        shown_tables("interventions", VALIDATION_TABLES),
     log:
         "logs/{phase}/{model}/interventions/validate.log",
     benchmark:
@@ -36,7 +36,7 @@ rule verdict:
     input:
         expand("results/{{phase}}/{{model}}/interventions/{table}.csv", table=VALIDATION_TABLES),
     output:
-        "results/{phase}/{model}/interventions/verdict.csv",
+        shown("results/{phase}/{model}/interventions/verdict.csv", "tables"),
     log:
         "logs/{phase}/{model}/interventions/verdict.log",
     benchmark:
@@ -59,12 +59,7 @@ rule plot_dose_response:
     input:
         "results/{phase}/{model}/interventions/interventions.csv",
     output:
-        multiext(
-            "results/{phase}/{model}/interventions/plots/dose_response",
-            png=".png",
-            svg=".svg",
-            csv=".csv",
-        ),
+        shown_figure("results/{phase}/{model}/interventions/plots/dose_response", "figures"),
     log:
         "logs/{phase}/{model}/interventions/plots/dose_response.log",
     benchmark:
@@ -72,9 +67,10 @@ rule plot_dose_response:
     conda:
         ENVIRONMENT
     params:
-        run=stage("plot_analysis.py"),
-        code=code("plot_analysis.py"),
+        run=stage("plot.py"),
+        pictures=lambda wildcards, output: pictures(output),
+        code=code("plot.py"),
     shell:
-        "{params.run} --figure dose_response --table {input} --output {output.png}"
+        "{params.run} --figure dose_response --source {input} --output {params.pictures}"
         " --title '{wildcards.model}, {wildcards.phase}'"
         " --log {log} --label {wildcards.phase}/{wildcards.model}"

@@ -1,8 +1,9 @@
-"""Make the archive of all configured experiments, check one against its manifest, or compare two."""
+"""Make the archive of all configured experiments, check one against its manifest, unpack it, or compare two."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from critical_weights.cli import run_stage
@@ -19,13 +20,17 @@ def parser() -> argparse.ArgumentParser:
     make = commands.add_parser("make", help="write the zip and its manifests")
     make.add_argument("--root", default="results", help="results folder (default %(default)s)")
     make.add_argument("--experiments", required=True, help="phase/model/run by comma")
+    make.add_argument("--settings", metavar="JSON", help="of the study, which the archive then tells")
     make.add_argument("--output-dir", default="results/archive", help="folder to write to (default %(default)s)")
     verify = commands.add_parser("verify", help="check an archive against its manifest; a line for each fault")
     verify.add_argument("archive", metavar="ZIP")
+    extract = commands.add_parser("extract", help="check an archive, then unpack it into a new folder")
+    extract.add_argument("archive", metavar="ZIP")
+    extract.add_argument("folder", metavar="FOLDER", help="must not be there yet")
     compare = commands.add_parser("compare", help="name the files in which two archives differ")
     compare.add_argument("a", metavar="ZIP")
     compare.add_argument("b", metavar="ZIP")
-    for command in (make, verify, compare):
+    for command in (make, verify, extract, compare):
         # The same two as every stage has, so that they may stand behind the command too.
         command.add_argument(
             "--log", metavar="FILE", default=argparse.SUPPRESS, help="also write log lines to this file"
@@ -41,14 +46,15 @@ def main(a: argparse.Namespace) -> None:
         ArchiveError: the archive has faults, or the two differ where they must not.
 
     """
-    {"make": _make, "verify": _verify, "compare": _compare}[a.command](a)
+    {"make": _make, "verify": _verify, "extract": _extract, "compare": _compare}[a.command](a)
 
 
 def _make(a: argparse.Namespace) -> None:
     from critical_weights.archive import make_archive
 
     experiments = [experiment_of(path) for path in a.experiments.split(",") if path]
-    path = make_archive(a.root, experiments, a.output_dir)
+    settings = json.loads(a.settings) if a.settings else None
+    path = make_archive(a.root, experiments, a.output_dir, settings)
     logger("archive").info("wrote %s, SHA-256 %s", path, sha256_file(path))
 
 
@@ -60,6 +66,13 @@ def _verify(a: argparse.Namespace) -> None:
     if faults:
         raise ArchiveError(f"{a.archive} does not match its manifest: {len(faults)} found")
     logger("archive").info("%s matches its manifest", a.archive)
+
+
+def _extract(a: argparse.Namespace) -> None:
+    from critical_weights.archive_extract import extract_archive
+
+    folder = extract_archive(a.archive, a.folder)
+    logger("archive").info("%s matches its manifest and is in %s", a.archive, folder)
 
 
 def _compare(a: argparse.Namespace) -> None:

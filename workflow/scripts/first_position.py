@@ -10,6 +10,7 @@ from critical_weights.files import read_json
 from critical_weights.first_position import first_position_table
 from critical_weights.tables import write_table
 from critical_weights.tables_structure import FIRST_POSITION
+from critical_weights.tokens_file import read_tokens
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Compare and write."""
-    table = first_position_table(a.stores, read_json(a.facts), read_json(a.tokens)["vocabulary"])
+    table = first_position_table(a.stores, read_json(a.facts), read_tokens(a.tokens)["vocabulary"])
     write_table(table, a.output, FIRST_POSITION)
 
 

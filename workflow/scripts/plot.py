@@ -1,4 +1,4 @@
-"""Draw figures of an experiment from its sensitivity_stats.json, as PNG, SVG and the drawn data as CSV."""
+"""Draw figures from small result files, as PNG, SVG and the drawn data as CSV."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import sys
 
 from critical_weights.cli import run_stage
 from critical_weights.log import logger
-from critical_weights.plots import DPI, RUN_FIGURES, plot_run
-from critical_weights.plots.requests import pairs
+from critical_weights.plots import DPI, FIGURES, draw
+from critical_weights.plots.requests import requests
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
+    figures = ", ".join(f"{figure} (from {source})" for figure, source in FIGURES.items())
     command = argparse.ArgumentParser(description=__doc__)
-    command.add_argument("--figure", required=True, nargs="+", metavar="NAME", help=", ".join(RUN_FIGURES))
-    command.add_argument("--stats", required=True, metavar="FILE", help="the experiment's sensitivity_stats.json")
+    command.add_argument("--figure", required=True, nargs="+", metavar="NAME", help=figures)
+    command.add_argument("--source", required=True, nargs="+", metavar="FILE",
+                         help="what they are drawn from: sensitivity_stats.json of the experiments for all figures "
+                         "together, or one table a figure")  # fmt: skip
     command.add_argument("--output", required=True, nargs="+", metavar="FILE.png",
                          help="one a figure; SVG and CSV are written beside it")  # fmt: skip
     command.add_argument("--title", help="what the figures are of, such as model and phase")
@@ -25,8 +28,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figures."""
-    for figure, output in pairs(arguments.figure, arguments.output, "--output"):
-        files = plot_run(figure, arguments.stats, output, arguments.title, arguments.dpi)
+    for figure, sources, output in requests(arguments.figure, arguments.source, arguments.output):
+        files = draw(figure, sources, output, arguments.title, arguments.dpi)
         logger("plot").info("wrote %s", ", ".join(str(file) for file in files))
 
 

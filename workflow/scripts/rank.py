@@ -12,6 +12,7 @@ from critical_weights.names import MODES, parse_k
 from critical_weights.ranking import rank
 from critical_weights.score_store import open_store
 from critical_weights.tables import TOP_WEIGHTS, write_table
+from critical_weights.tokens_file import read_tokens
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Rank and write."""
-    facts, tokens = read_json(a.facts), read_json(a.tokens)
+    facts, tokens = read_json(a.facts), read_tokens(a.tokens)
     expected = {"model_sha256": facts["sha256"], "calibration_sha256": sha256_json(tokens["calibration"])}
     if a.metric:
         expected["metric"] = METRICS_BY_PATH[a.metric].name

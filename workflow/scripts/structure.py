@@ -11,6 +11,7 @@ from critical_weights.selections import selections_of
 from critical_weights.structure import structure_table
 from critical_weights.tables import write_table
 from critical_weights.tables_structure import STRUCTURE, TOKENS
+from critical_weights.tokens_file import read_tokens
 from critical_weights.tokens_table import tokens_table
 
 
@@ -31,7 +32,7 @@ def main(a: argparse.Namespace) -> None:
     facts = read_json(a.facts)
     selections = list(selections_of(a.rankings, a.stores, facts))
     write_table(structure_table(selections, facts), a.output, STRUCTURE)
-    write_table(tokens_table(selections, facts, read_json(a.tokens)), a.tokens_output, TOKENS)
+    write_table(tokens_table(selections, facts, read_tokens(a.tokens)), a.tokens_output, TOKENS)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ what is held out and not used as a text is left aside.
 Licence of the texts: {licence}
 (in full in `../texts/LICENSE-PYTHON.txt`).
 
+## Licence of the weights
+Weights and tokenizer were made for this project from these texts and nothing else, no other model's weights
+among them. They are part of its repository and under its licence, MIT (`LICENSE` at its top). What the licence of
+the texts asks of a model trained on them is not settled; its notice comes along, so that both can be kept.
+
 ## Training
 Seed {seed}; {steps:,} steps of {rows} rows of {row_tokens} tokens
 ({tokens_seen:,} tokens, about {epochs:.0f} epochs); AdamW, rate {peak_rate} falling by a cosine to {final_rate}

@@ -15,6 +15,7 @@ from scipy import stats
 
 from .agreement_scores import KnownScores
 from .log import logger
+from .orders import grouped
 from .overlap_groups import Groups, Listed, in_one_numbering
 from .rank_biased_overlap import rank_biased_overlap
 from .ranked_lists import lists_of_stores
@@ -66,7 +67,7 @@ def _groups(
         depths = np.minimum(sides[0].depth(), sides[1].depth())
         deeper = np.maximum(sides[0].place[shared[0]], sides[1].place[shared[1]])
         group = sides[0].group[shared[0]]
-        order = np.argsort(group, kind="stable")
+        order = grouped(group)
         bounds = np.searchsorted(group[order], np.arange(len(depths) + 1))
         tops = [_by_group(one, side, depths, limit) for one, side in zip((a, b), sides, strict=True)]
         for place, depth in enumerate(depths):
@@ -88,7 +89,7 @@ def _groups(
 def _by_group(listed: Listed, side: Groups, depths: NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:
     """Return the numbers of the first weights of each group, to its depth or the limit."""
     inside = np.flatnonzero((side.group >= 0) & (side.place < np.minimum(depths, limit)[side.group]))
-    inside = inside[np.argsort(side.group[inside], kind="stable")]
+    inside = inside[grouped(side.group[inside])]
     return np.split(listed.number[inside], np.searchsorted(side.group[inside], np.arange(1, len(depths))))
 
 

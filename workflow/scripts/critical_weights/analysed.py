@@ -25,7 +25,7 @@ def analysed_tensors(store: ScoreStore, facts: dict[str, Any]) -> list[dict[str,
     """
     known = {tensor["name"]: tensor for tensor in facts["tensors"]}
     for name in store.names:
-        shape = list(store.tensor_attributes(name)["shape"])
+        shape = list(store.tensor_attributes(name, ("shape",))["shape"])
         if name not in known or known[name]["shape"] != shape:
             raise StoreError(
                 f"score store {store.path} and the facts of {facts['model']} differ in tensor {name}",

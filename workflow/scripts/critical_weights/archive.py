@@ -12,7 +12,20 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from .archive_files import ARCHIVE, MANIFEST, MANIFEST_MD, SCHEMA_VERSION, collect, describe_bytes, entry
+from .archive_config import study_config
+from .archive_files import (
+    ARCHIVE,
+    CITATION,
+    CONFIG,
+    MANIFEST,
+    MANIFEST_MD,
+    README,
+    SCHEMA_VERSION,
+    collect,
+    describe_bytes,
+    entry,
+)
+from .archive_readme import citation, readme
 from .errors import ArchiveError
 from .files import write_text, written_whole
 from .names import Experiment
@@ -25,13 +38,20 @@ UNIX, PERMISSIONS = 3, 0o100644
 _CHUNK = 1 << 20
 
 
-def make_archive(root: str | Path, experiments: Iterable[Experiment], output: str | Path) -> Path:
+def make_archive(
+    root: str | Path,
+    experiments: Iterable[Experiment],
+    output: str | Path,
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the archive, its manifest and the manifest for people into the folder ``output``.
 
     Args:
         root: the results folder.
         experiments: the configured experiments.
         output: folder to write to.
+        settings: of the study, without places on this machine (:func:`~critical_weights.archive_config.told_settings`);
+            the archive then tells them.
 
     Returns:
         The zip.
@@ -45,19 +65,33 @@ def make_archive(root: str | Path, experiments: Iterable[Experiment], output: st
     experiments = list(experiments)
     entries = [entry(path, root) for path in collect(root, experiments)]
     names = [experiment.path for experiment in experiments]
+    listed = {item["path"]: item for item in entries}
+    written = _introduction(root, experiments, settings, {Path(name).name for name in listed})
+    entries = sorted([*entries, *(describe_bytes(n, t.encode()) for n, t in written.items())], key=lambda e: e["path"])
     page = render("MANIFEST.md.j2", {"archive": ARCHIVE, "entries": entries, "experiments": names, "plural": plural})
     manifest = manifest_text(names, [*entries, describe_bytes(MANIFEST_MD, page.encode())])
-    listed = {item["path"]: item for item in entries}
+    written |= {MANIFEST_MD: page, MANIFEST: manifest}
     with written_whole(output / ARCHIVE) as part, ZipFile(part, "w") as archive:
-        for name in sorted([*listed, MANIFEST, MANIFEST_MD]):
+        for name in sorted([*listed, *written]):
             if name in listed:
                 _copy(archive, root / name, listed[name])
             else:
-                text = manifest if name == MANIFEST else page
-                archive.writestr(zip_info(name), text.encode())
+                archive.writestr(zip_info(name), written[name].encode())
     write_text(output / MANIFEST_MD, page)
     write_text(output / MANIFEST, manifest)
     return output / ARCHIVE
+
+
+def _introduction(
+    root: Path, experiments: list[Experiment], settings: Mapping[str, Any] | None, found: set[str]
+) -> dict[str, str]:
+    """Return the files that are written for the archive, by name: README, citation and settings."""
+    page = readme(experiments, root, ARCHIVE, with_config=settings is not None, tables=found)
+    written = {README: page, CITATION: citation()}
+    if settings is not None:
+        config = study_config(settings, experiments, root)
+        written[CONFIG] = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    return written
 
 
 def manifest_text(experiments: list[str], entries: list[dict[str, Any]]) -> str:

@@ -17,7 +17,7 @@ from .errors import ArchiveError
 from .report.times import BEGIN, END, KEY
 from .run_manifest import NAME as RUN_MANIFEST
 
-_REPORT = re.compile(r"(?:[^/]+/[^/]+/)?report/[^/]+\.(?:md|html|json)")
+_REPORT = re.compile(r"(?:[^/]+/[^/]+/)?report/[^/]+\.(?:md|html|json)|README\.md")
 
 
 @dataclass(frozen=True)

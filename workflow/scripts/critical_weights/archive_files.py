@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,9 +19,12 @@ from .run_manifest import describe
 
 ARCHIVE = "critical_weight_analysis_complete.zip"
 MANIFEST, MANIFEST_MD = "manifest.json", "MANIFEST.md"
+README, CITATION, CONFIG = "README.md", "CITATION.cff", "config.json"
+"""What is written for the archive, beside its manifests."""
 SCHEMA_VERSION = "1"
 FOLDERS = ("analysis", "interventions", "report")
-FILES = ("model.json", "calibration.json")
+MODEL_FACTS = "model.json"
+FILES = (MODEL_FACTS, "calibration.json")
 _REDO = "Run the workflow again"
 
 
@@ -53,6 +57,9 @@ KINDS = tuple(
         (r"report/[^/]+\.csv", "across", "a table over models, phases, checkpoints or text sets"),
         (r"report/[^/]+", "report", "the report over models and phases"),
         (r"MANIFEST\.md", "archive", "this list, for people"),
+        (r"README\.md", "archive", "what is inside, how it was made, how to make it again"),
+        (r"CITATION\.cff", "archive", "how to cite the software"),
+        (r"config\.json", "archive", "the settings of the study, for --configfile"),
     )
 )
 
@@ -71,22 +78,24 @@ def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
     Raises:
         ArchiveError: no experiment is configured, one is not complete or does not match its manifest, or a link lies
             among the files (its target would not be what the archive says it is).
+        CriticalWeightsError: a JSON file is damaged, or a file is empty.
 
     """
     experiments = list(experiments)
     if not experiments:
         raise ArchiveError("no experiment is configured, so there is nothing to archive",
                            fix="Add one to experiments, for example p2/bundled/gradsq_perlayer_k100")  # fmt: skip
+    for place in dict.fromkeys(root / e.phase / e.model for e in experiments):
+        for name in FILES:
+            if not (place / name).is_file():
+                raise ArchiveError(f"there is no {place / name}", fix=_REDO)
     for experiment in experiments:
         check_run(root, experiment)
     folders = [root / experiment.path for experiment in experiments] + [root / "report"]
     files: list[Path] = []
     for place in dict.fromkeys(root / e.phase / e.model for e in experiments):
         folders += [place / name for name in FOLDERS]
-        for name in FILES:
-            if not (place / name).is_file():
-                raise ArchiveError(f"there is no {place / name}", fix=_REDO)
-            files.append(place / name)
+        files += [place / name for name in FILES]
     for folder in folders:
         files += [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     files = [path for path in files if path.name not in EXPORTS.values() and not _hidden(path.relative_to(root))]
@@ -94,6 +103,10 @@ def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
     for name, path in kept.items():
         if path.is_symlink() or not path.is_file():
             raise ArchiveError(f"{name} is a link or no ordinary file", fix="Put the file itself in its place")
+        if not path.stat().st_size:
+            raise ArchiveError(f"{name} is empty", fix=f"Delete it. {_REDO}")
+        if path.suffix == ".json":
+            read_json(path)
     return [kept[name] for name in sorted(kept)]
 
 
@@ -112,7 +125,11 @@ def check_run(root: Path, experiment: Experiment) -> None:
     if not (folder / RUN_MANIFEST).is_file():
         raise ArchiveError(f"experiment {experiment.path} is not complete: it has no {RUN_MANIFEST}",
                            fix=f"Run snakemake --cores 1 results/{experiment.path}")  # fmt: skip
-    for output in read_json(folder / RUN_MANIFEST)["outputs"]:
+    manifest, facts = read_json(folder / RUN_MANIFEST), read_json(folder.parent / MODEL_FACTS)
+    if manifest["model"]["sha256"] != facts["sha256"]:
+        raise ArchiveError(f"experiment {experiment.path} was made with another model than its {MODEL_FACTS} says",
+                           got=manifest["model"]["sha256"], expected=facts["sha256"], fix=_REDO)  # fmt: skip
+    for output in manifest["outputs"]:
         path = folder / output["path"]
         if not path.is_file():
             raise ArchiveError(f"experiment {experiment.path} has lost {output['path']}", fix=_REDO)
@@ -147,11 +164,37 @@ def path_fault(name: str) -> str | None:
         return "a backslash, which is a folder on Windows"
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
         return "an absolute path"
+    if ":" in name:
+        return "a colon, which Windows gives another meaning"
     if ".." in name.split("/"):
         return "a path that climbs out with .."
     if PurePosixPath(name).as_posix() != name:
         return "a path that is not written plainly"
     return None
+
+
+def clashes(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the names that mean the same file as another one, or a folder of another one, on some systems.
+
+    Where capitals do not count, or letters with accents are spelled in two ways, one file would take the other's
+    place.
+    """
+    first: dict[str, str] = {}
+    faults = []
+    names = sorted(names)
+    for name in names:
+        other = first.setdefault(_plain(name), name)
+        if other != name:
+            faults.append((name, f"is the same file as {shown(other)} where capitals do not count"))
+    for name in names:
+        above = next((first[_plain(str(p))] for p in PurePosixPath(name).parents if _plain(str(p)) in first), None)
+        if above is not None:
+            faults.append((name, f"lies in a folder that is a file too, {shown(above)}"))
+    return faults
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def shown(name: str) -> str:

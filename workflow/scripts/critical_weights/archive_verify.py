@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from .archive_files import MANIFEST, MANIFEST_MD, SCHEMA_VERSION, path_fault, shown
+from .archive_files import MANIFEST, MANIFEST_MD, SCHEMA_VERSION, clashes, path_fault, shown
 from .archive_frame import ends_cleanly, frame_faults
 from .errors import ArchiveError
 
 _CHUNK = 1 << 20
 _MANIFEST_BYTES = 64 << 20
 """A manifest is held in memory; a longer one is no work of this workflow's."""
-_DAMAGED = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zlib.error)
+DAMAGED = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zlib.error)
 """What reading a damaged zip can raise."""
 
 
@@ -38,7 +38,7 @@ def open_archive(path: str | Path) -> Iterator[ZipFile]:
         raise ArchiveError(f"there is no archive {path}")
     try:
         archive = ZipFile(path)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ArchiveError(f"{path} is cut short, damaged or no zip archive ({error})") from error
     with archive:
         yield archive
@@ -47,7 +47,8 @@ def open_archive(path: str | Path) -> Iterator[ZipFile]:
 def verify_archive(path: str | Path) -> list[str]:
     """Return what is wrong with an archive, one line a fault, each beginning with the file's name; empty if nothing.
 
-    Checked are the names (no way out of the folder, no link, none twice), that exactly the files of the manifest are
+    Checked are the names (no way out of the folder, no link, none twice, none that means the same file as another
+    where capitals do not count), that exactly the files of the manifest are
     there with their bytes and SHA-256, and that nothing else is hidden in the zip. Where the manifests lie beside the
     archive as well, they must be those inside it: whoever changes a file and the manifest inside is found out so.
 
@@ -61,6 +62,7 @@ def verify_archive(path: str | Path) -> list[str]:
         faults = [line for info in infos for line in _name_faults(info)]
         twice = (name for name, n in Counter(info.filename for info in infos).items() if n > 1)
         faults += [f"{shown(name)}: is in the archive twice or more" for name in twice]
+        faults += [f"{shown(name)}: {fault}" for name, fault in clashes({info.filename for info in infos})]
         try:
             listed = read_manifest(archive)
         except ArchiveError as error:
@@ -100,17 +102,25 @@ def read_manifest(archive: ZipFile) -> dict[str, dict[str, Any]]:
         listed = {str(f["path"]): f | {"bytes": int(f["bytes"]), "sha256": str(f["sha256"])} for f in files}
     except KeyError as error:
         raise ArchiveError(f"lacks {error}") from error
-    except (*_DAMAGED, TypeError, AttributeError) as error:
+    except (*DAMAGED, TypeError, AttributeError) as error:
         raise ArchiveError(f"cannot be read ({error})") from error
     if len(files) != len(listed):
         raise ArchiveError("lists a file twice")
     return listed
 
 
+def chunks(stream: IO[bytes], most: int) -> Iterator[bytes]:
+    """Yield a stream's content; stops after ``most`` + 1 bytes, however much is promised behind them."""
+    left = most + 1
+    while chunk := stream.read(min(_CHUNK, left)):
+        left -= len(chunk)
+        yield chunk
+
+
 def content_hash(stream: IO[bytes], most: int) -> tuple[int, str]:
-    """Return bytes and SHA-256 of a stream; stops after ``most`` + 1 bytes, however much is promised behind them."""
+    """Return bytes and SHA-256 of a stream, of ``most`` + 1 bytes at most."""
     digest, size = hashlib.sha256(), 0
-    while chunk := stream.read(min(_CHUNK, most + 1 - size)):
+    for chunk in chunks(stream, most):
         digest.update(chunk)
         size += len(chunk)
     return size, digest.hexdigest()
@@ -121,8 +131,10 @@ def _name_faults(info: ZipInfo) -> list[str]:
     name = info.orig_filename
     fault = path_fault(name)
     lines = [f"{shown(name)}: has {fault}"] if fault else []
-    if stat.S_ISLNK(info.external_attr >> 16):
-        lines.append(f"{shown(name)}: is a symbolic link")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        what = "a symbolic link" if kind == stat.S_IFLNK else "a folder, a device or another thing that is no file"
+        lines.append(f"{shown(name)}: is {what}")
     return lines
 
 
@@ -131,7 +143,7 @@ def _content_faults(archive: ZipFile, info: ZipInfo, listed: Mapping[str, Any]) 
     try:
         with archive.open(info) as stream:
             size, digest = content_hash(stream, listed["bytes"])
-    except _DAMAGED as error:
+    except DAMAGED as error:
         return [f"{name}: is damaged, it cannot be unpacked ({error})"]
     if size != listed["bytes"]:
         got = f"more than {listed['bytes']}" if size > listed["bytes"] else f"{size}"
@@ -156,7 +168,7 @@ def _beside_faults(path: Path, archive: ZipFile) -> list[str]:
             try:
                 with archive.open(name) as stream, (path.parent / name).open("rb") as file:
                     same = content_hash(stream, size) == content_hash(file, size)
-            except _DAMAGED:
+            except DAMAGED:
                 same = False
             if not same:
                 faults.append(f"{name}: the one beside the archive is not the one inside it")

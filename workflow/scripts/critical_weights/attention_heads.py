@@ -69,9 +69,6 @@ def _sizes(facts: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def _fused(lines: int, heads: int, kv_heads: int, size: int, model_type: str) -> Heads | str:
-    if model_type in GROUP_BY_GROUP:
-        # Falcon's config names as many key-value heads as heads where there is one: the rows tell how many there are.
-        kv_heads = (lines // size - heads) // 2
     if model_type not in Q_THEN_K_THEN_V + GROUP_BY_GROUP:
         return f"in what order {model_type} stores q, k and v is not known here"
     if lines != (heads + 2 * kv_heads) * size or kv_heads < 1 or heads % kv_heads:

@@ -16,6 +16,7 @@ from .score_store import ScoreStore
 Scores = NDArray[np.float32]
 
 _EDGE = 0.9
+_READ = ("top_score", "top_index", "top_weight", "top_signed", "top_stderr")
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ def read_pool(store: ScoreStore, resample: Callable[[str, dict[str, NDArray]], S
     """
     index, stored, edge, floor, lengths, layers, rows = [], [], [], [], [], [], []
     for name in store.names:
-        kept = store.candidates(name)
+        kept = store.candidates(name, _READ)
         drawn = resample(name, kept)
         m = 0 if drawn is None else drawn.shape[1]
-        tensor = store.tensor_attributes(name)
+        tensor = store.tensor_attributes(name, ("numel", "layer"))
         cut = m < tensor["numel"]
         layers.append(tensor["layer"])
         order = np.argsort(kept["top_index"][:m])
@@ -70,7 +71,7 @@ def read_pool(store: ScoreStore, resample: Callable[[str, dict[str, NDArray]], S
         floor.append(kept["top_score"][max(m - 1, 0)] if cut else -np.inf)
         lengths.append(m)
         if drawn is not None:
-            rows.append(drawn[:, order])
+            rows.append(np.take(drawn, order, axis=1))
     start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     joined = [np.concatenate(parts) for parts in (index, stored, edge)]
     pool = Pool(tuple(store.names), tuple(layers), start, *joined, np.array(floor, np.float64))

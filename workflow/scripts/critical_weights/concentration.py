@@ -27,7 +27,10 @@ TOP_PART = 0.01
 TOP_FRACTIONS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 _SHARE = "fraction of the total score"
 _MISMATCH = 1e-6
+_MOMENTS = ("layer", "component", "numel", "zeros", "sum", "sum_sq", "min", "max")
 
+First = tuple[NDArray[np.int64], NDArray[np.float32], int]
+"""What :func:`.ranked_lists.first_of_tensor` returns."""
 Figure = float | tuple[float, float, float]
 """A figure, alone where it is exact, else with its lower and upper bound."""
 
@@ -74,7 +77,8 @@ def concentration_table(paths: Sequence[str | Path]) -> pd.DataFrame:
 def concentration_of(store: ScoreStore) -> pd.DataFrame:
     """Return the rows of one store; see :func:`concentration_table`."""
     metric = store.attributes["metric"]
-    moments = [store.tensor_attributes(name) for name in store.names]
+    moments = [store.tensor_attributes(name, _MOMENTS) for name in store.names]
+    first = [first_of_tensor(store, name) for name in store.names]
     n, total = (sum(own[key] for own in moments) for key in ("numel", "sum"))
     columns = {column.name: column.dtype for column in CONCENTRATION.columns}
     rows: list[dict[str, Any]] = []
@@ -85,7 +89,7 @@ def concentration_of(store: ScoreStore) -> pd.DataFrame:
         rows.append(dict(zip(columns, row, strict=True)))
 
     if total > 0:
-        curve = _curve(store, moments, total)
+        curve = _curve(store, moments, first, total)
         add("all", "all", n, "gini", "0 equal, 1 one weight has all", curve.gini())
         for quantity, points in (("top_share", _top_points(n)), ("lorenz", _lorenz_points(n))):
             shares = np.transpose(curve.top_share(np.array([m for m, _ in points], float)))
@@ -99,7 +103,7 @@ def concentration_of(store: ScoreStore) -> pd.DataFrame:
             log.info("the median score of %s is 0: nothing is told as a multiple of it", metric)
         add("all", "all", n, "effective_number", "weights", total**2 / sum(own["sum_sq"] for own in moments))
         add("all", "all", n, "max_over_mean", "times the mean", max(own["max"] for own in moments) * n / total)
-        for quantity, at, figure in _tail(store, n):
+        for quantity, at, figure in _tail(store, first, n):
             add("all", "all", n, quantity, "exponent", figure, at)
     else:
         log.info("all %d scores of %s are 0: only the shares of the weights are given", n, metric)
@@ -121,9 +125,9 @@ def _ratio(curve: ScoreCurve, n: int, median: tuple[float, float, float]) -> tup
     return value / median[0], low / median[2], high / median[1]
 
 
-def _tail(store: ScoreStore, n: int) -> list[tuple[str, float | None, tuple[float, float, float]]]:
+def _tail(store: ScoreStore, first: list[First], n: int) -> list[tuple[str, float | None, tuple[float, float, float]]]:
     """Return (quantity, at, figure) of the tail index."""
-    ranked = list_of_candidates(store.names, (first_of_tensor(store, name) for name in store.names))
+    ranked = list_of_candidates(store.names, first)
     estimates = hill_estimates(ranked.score[: int(ranked.known_to.min())], n)
     if not estimates:
         log.info("%s has too few known scores above 0 for a tail index", store.attributes["metric"])
@@ -162,7 +166,7 @@ def _weights(fraction: float, n: int) -> int:
     return min(int(np.ceil(round(fraction * n, 6))), n)
 
 
-def _curve(store: ScoreStore, moments: list[dict[str, Any]], total: float) -> ScoreCurve:
+def _curve(store: ScoreStore, moments: list[dict[str, Any]], first: list[First], total: float) -> ScoreCurve:
     """Return the curve of all scores: each known where it is kept, the others in their bins of the histogram.
 
     Raises:
@@ -172,12 +176,12 @@ def _curve(store: ScoreStore, moments: list[dict[str, Any]], total: float) -> Sc
     n = sum(own["numel"] for own in moments)
     known: list[NDArray[np.float32]] = []
     runs: list[NDArray[np.float64]] = []
-    for name, own in zip(store.names, moments, strict=True):
+    for name, own, (_, top, _) in zip(store.names, moments, first, strict=True):
         if store.has_dense(name) and n <= EXACT_LIMIT:
             known.append(store.dense(name).reshape(-1))
         else:
-            known.append(store.candidates(name)["top_score"])
-            runs.append(_unknown_runs(store, name, own, known[-1]))
+            known.append(top)
+            runs.append(_unknown_runs(store, name, own, top))
     values, counts = np.unique(np.concatenate(known), return_counts=True)
     runs.append(np.stack([values, values, counts]).astype(np.float64))
     low, high, count = np.concatenate(runs, axis=1)

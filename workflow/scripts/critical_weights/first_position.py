@@ -86,7 +86,7 @@ def _of_store(store: ScoreStore, facts: dict[str, Any], vocabulary: Sequence[str
         variant = store.without_first(tensor["name"])
         if variant is None:
             continue
-        top = store.candidates(tensor["name"])
+        top = store.candidates(tensor["name"], ("top_index", "top_score"))
         m = len(variant)
         rest = float(top["top_score"][m - 1]) if m and m < tensor["numel"] else 0.0
         full = top["top_score"][:m].astype(np.float64)

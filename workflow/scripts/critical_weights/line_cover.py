@@ -79,7 +79,10 @@ def cover(rows: Ints, cols: Ints) -> Cover:
     taken = list(_greedy(row, col, row_counts, col_counts))
     lines, gain = (np.array(values, np.int64) for values in (zip(*taken, strict=True) if taken else ((), ())))
     is_col = lines >= len(row_names)
-    graph = csr_array((np.ones(len(row), np.int8), (row, col)), shape=(len(row_names), len(col_names)))
+    # Row by row at once: to sort pairs of row and column out takes csr_array longer than the matching.
+    ends = np.concatenate([[0], np.cumsum(row_counts)])
+    by_row = col[np.argsort(row, kind="stable")]
+    graph = csr_array((np.ones(len(row), np.int8), by_row, ends), shape=(len(row_names), len(col_names)))
     least = int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum()) if taken else 0
     named = np.concatenate([row_names, col_names])[lines].astype(np.int64)
     return Cover(is_col, named, gain, -np.sort(-row_counts), -np.sort(-col_counts), least)

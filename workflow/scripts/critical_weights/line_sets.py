@@ -1,4 +1,4 @@
-"""One weight, and the whole row, column and neuron that it lies in."""
+"""The whole row, column and neuron that a weight lies in."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .addresses import address_columns
 from .tensor_roles import neurons_of
 from .weight_sets import Places, WeightSet
-
-
-def single_weight(metric: str, mode: str, tensor: Mapping[str, Any], flat: int) -> WeightSet:
-    """Return one weight as a set; its name is its address, such as ``lm_head.weight (3, 5)``."""
-    name = f"{tensor['name']} {address_columns(dict(tensor), np.array([flat]))['indices'][0]}"
-    return WeightSet(metric, mode, "weight", 1, {tensor["name"]: np.array([flat], np.int64)}, name=name)
 
 
 def lines_of_weight(metric: str, mode: str, facts: Mapping[str, Any], name: str, flat: int) -> list[WeightSet]:

@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from .errors import ModelError
 from .files import sha256_file, sha256_json
 from .log import logger
+from .model_config import refuse_quantised
 from .model_source import check_folder
 from .safetensors_read import stored_tensors
 
@@ -91,10 +92,7 @@ def read_config(folder: Path) -> PreTrainedConfig:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except UNUSABLE as error:
         raise ModelError(f"the config of {folder.name} cannot be used: {_first_lines(error)}") from error
-    if getattr(config, "quantization_config", None):
-        raise ModelError(
-            f"{folder.name} is a quantised checkpoint", fix="Scores need full weights: use the original checkpoint"
-        )
+    refuse_quantised(vars(config), folder.name)
     return config
 
 
@@ -149,11 +147,17 @@ def _sizes(config: PreTrainedConfig) -> dict[str, int | None]:
         "hidden_size": getattr(text, "hidden_size", None),
         "n_layers": getattr(text, "num_hidden_layers", None),
         "n_heads": heads,
-        "n_kv_heads": getattr(text, "num_key_value_heads", None) or heads,
+        "n_kv_heads": _kv_heads(text) or heads,
         "head_dim": getattr(text, "head_dim", None),
         "intermediate_size": getattr(text, "intermediate_size", None),
         "max_positions": getattr(text, "max_position_embeddings", None),
     }
+
+
+def _kv_heads(text: PreTrainedConfig) -> int | None:
+    if getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False):
+        return 1  # Falcon's and GPT-BigCode's configs name as many as query heads
+    return getattr(text, "num_key_value_heads", None) or getattr(text, "num_kv_heads", None)
 
 
 def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
@@ -238,6 +242,8 @@ def _kind(module: nn.Module, attribute: str, parameter: nn.Parameter) -> tuple[s
         return "embedding", ("row", "col")
     if isinstance(module, nn.Linear):
         return "linear", ("row", "col")
+    if owner.endswith("Router") and parameter.dim() == 2 and attribute == "weight":
+        return "router", ("row", "col")  # a row is an expert
     if parameter.dim() == 2:
         return "other", ("row", "col")
     return "other", tuple(f"axis{i}" for i in range(parameter.dim()))

@@ -98,4 +98,11 @@ def load_model(record: dict[str, Any], dtype: torch.dtype, device: torch.device)
             raise ModelError(f"the files of model '{record['model']}' {word} {len(wrong)} tensors, first {wrong[0]}")
     if extra := sorted(info.get("unexpected_keys") or ()):
         logger(__name__).info("%d tensors in the files are not part of the model, first %s", len(extra), extra[0])
+    fit_experts(model, dtype)
     return model.to(device).eval().requires_grad_(True)
+
+
+def fit_experts(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Let a mixture of experts run one by one in float64, which the fused products that it starts with do not know."""
+    if dtype == torch.float64 and getattr(model.config, "_experts_implementation", None) not in (None, "eager"):
+        model.set_experts_implementation("eager")

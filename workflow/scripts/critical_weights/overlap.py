@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -19,7 +19,11 @@ from .tables import OVERLAP
 log = logger(__name__)
 
 
-def overlap_table(lists: Mapping[str, RankedList], population: Mapping[str, int] | None) -> pd.DataFrame:
+def overlap_table(
+    lists: Mapping[str, RankedList],
+    population: Mapping[str, int] | None,
+    scopes: Sequence[str] = ("global", "pooled", "tensor"),
+) -> pd.DataFrame:
     """Compare all pairs of lists, over all tensors that both name and within each of them.
 
     For every k of :data:`LADDER` the first k of each list are compared, fewer where a list ends before, and for
@@ -42,6 +46,7 @@ def overlap_table(lists: Mapping[str, RankedList], population: Mapping[str, int]
         lists: by name; pairs come in this order.
         population: the number of weights of each tensor; None where it is not known: then ``expected`` and ``p`` are
             empty and no list counts as holding everything.
+        scopes: those that are wanted.
 
     Returns:
         The columns of :data:`critical_weights.tables.OVERLAP`.
@@ -61,7 +66,7 @@ def overlap_table(lists: Mapping[str, RankedList], population: Mapping[str, int]
         if (listed[a].named | listed[b].named).sum() > both.sum():
             log.info("%s and %s are compared over the %d tensors that both have", a, b, both.sum())
         shared = listed[a].shared_with(listed[b])
-        for scope, frame in _scopes(listed[a], listed[b], shared, both, sizes):
+        for scope, frame in _scopes(listed[a], listed[b], shared, both, sizes, scopes):
             tensor = [names[i] for i in frame["group"]] if scope == "tensor" else ""
             parts.append(frame.assign(scope=scope, tensor=tensor, a=a, b=b))
     return pd.concat(parts).astype({c.name: c.dtype for c in OVERLAP.columns})[columns].reset_index(drop=True)
@@ -73,6 +78,7 @@ def _scopes(
     shared: tuple[NDArray[np.int64], NDArray[np.int64]],
     both: NDArray[np.bool_],
     sizes: NDArray[np.int64],
+    wanted: Sequence[str],
 ) -> list[tuple[str, pd.DataFrame]]:
     """Return the rows of one pair of lists, by scope."""
     known = bool((sizes < UNLIMITED).all())
@@ -85,18 +91,19 @@ def _scopes(
             taken = [side.by_tensor(k, len(sizes)) for side in everything]
             over_all.loc[row, ["expected", "p"]] = _chance_by_tensor(int(over_all.loc[row, "shared"]), sizes, *taken)
     within = _compare([a.within, b.within], shared, sizes)
-    return [("global", over_all), ("pooled", _pooled(within, sizes)), ("tensor", within)]
+    pooled = [("pooled", _pooled(within, sizes))] if "pooled" in wanted else []
+    return [pair for pair in (("global", over_all), *pooled, ("tensor", within)) if pair[0] in wanted]
 
 
 def _compare(
     sides: list[Groups], shared: tuple[NDArray[np.int64], NDArray[np.int64]], population: NDArray[np.int64]
 ) -> pd.DataFrame:
     """Return one row for each group with weights in both lists, and k."""
-    group = sides[0].group[shared[0]]
-    deeper = np.maximum(sides[0].place[shared[0]], sides[1].place[shared[1]])[group >= 0]
+    group = sides[0].group[shared[0]]  # of a weight that both have it is none that is left out
+    deeper = np.maximum(sides[0].place[shared[0]], sides[1].place[shared[1]])
     # A weight is among the first k of both lists where its deeper place is below k.
     step = np.searchsorted(KS, deeper, side="right")
-    counted = np.bincount(group[group >= 0] * len(KS) + step, minlength=len(population) * len(KS))
+    counted = np.bincount(group * len(KS) + step, minlength=len(population) * len(KS))
     both = np.cumsum(counted.reshape(-1, len(KS)), axis=1)
     (taken_a, sure_a), (taken_b, sure_b) = (side.first(population) for side in sides)
     expected = p = np.full(both.shape, np.nan)

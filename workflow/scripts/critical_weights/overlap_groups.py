@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from .orders import ascending, grouped
 from .ranked_lists import RankedList
 
 LADDER = (10, 30, 100, 300, 1000, 3000, 10000)
@@ -17,6 +18,8 @@ KS = np.array([*LADDER, UNLIMITED])
 """The k of a comparison; the last one stands for ``all``."""
 
 Ints = NDArray[np.int64]
+_Short = np.int32
+"""Of what there is one number a weight: tensors, groups and places; millions of weights need not twice the memory."""
 
 
 class Listed:
@@ -33,7 +36,7 @@ class Listed:
     def __init__(self, ranked: RankedList, names: list[str]) -> None:
         number = {name: place for place, name in enumerate(names)}
         own = np.array([number[name] for name in ranked.names], np.int64)
-        self.tensor = own[ranked.tensor]
+        self.tensor = own.astype(_Short)[ranked.tensor]
         self.score = ranked.score
         self.index = ranked.index
         self._known_to = np.zeros(len(names), np.int64)
@@ -53,8 +56,8 @@ class Listed:
     def number_weights(self, starts: Ints) -> None:
         """Number every weight, given the number of each tensor's first one."""
         self.number = starts[self.tensor] + self.index
-        self._order = np.argsort(self.number)
-        self._sorted = self.number[self._order]
+        self._sorted, order = ascending(self.number)
+        self._order = order.astype(_Short)
 
     def grouped(self, group_of_tensor: Ints, n: int) -> Groups:
         """Divide the list into ``n`` groups of tensors (-1: left out)."""
@@ -87,12 +90,12 @@ class Groups:
         self, listed: Listed, known_to: Ints, known_within: Ints | None, group_of_tensor: Ints, n: int
     ) -> None:
         self._tensor = listed.tensor
-        self.group = group_of_tensor[listed.tensor]
+        self.group = group_of_tensor.astype(_Short)[listed.tensor]
         inside = np.flatnonzero(self.group >= 0)
-        order = inside[np.argsort(self.group[inside], kind="stable")]
+        order = inside[grouped(self.group[inside])]
         self.length = np.bincount(self.group[inside], minlength=n)
         self._start = np.cumsum(self.length) - self.length
-        self.place = np.full(len(listed), -1)
+        self.place = np.full(len(listed), -1, _Short)
         self.place[order] = np.arange(len(order)) - np.repeat(self._start, self.length)
         self._score = np.append(listed.score[order], np.float32(0))
         self.known = self.length.copy()

@@ -27,8 +27,8 @@ def overlap_of_stores(paths: Sequence[str | Path]) -> pd.DataFrame:
 
     """
     parts = [overlap_table(*lists_of_stores(paths))]
-    for line in LINES:
-        parts.append(_renamed(*lines_of_stores(paths, line), line))
+    for line, found in lines_of_stores(paths).items():
+        parts.append(_renamed(*found, line))
     return _joined(parts)
 
 
@@ -58,8 +58,7 @@ def _renamed(lists: Mapping[str, RankedList], population: Mapping[str, int], lin
     if not population:
         log.info("no %s is compared: the tensors' names and shapes show none", line)
         return pd.DataFrame()
-    table = overlap_table(lists, population)
-    return table[table["scope"] != "pooled"].assign(scope=line)
+    return overlap_table(lists, population, ("global", "tensor")).assign(scope=line)
 
 
 def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

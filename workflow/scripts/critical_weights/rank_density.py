@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import StoreError
 from .log import choice, logger
+from .orders import ascending
 from .quantiles import EXACT_LIMIT
 from .ranked_lists import first_of_tensor, list_of_candidates
 from .score_store import ScoreStore, open_store
@@ -68,7 +69,7 @@ def rank_density_table(paths: Sequence[str | Path]) -> pd.DataFrame:
                 raise StoreError(f"two of the score stores are of {store.attributes['metric']}, the second one {path}")
             model = own
             for name in store.names:
-                sizes.setdefault(name, store.tensor_attributes(name)["numel"])
+                sizes.setdefault(name, store.tensor_attributes(name, ("numel",))["numel"])
             found.append(read_places(store, {name: number for number, name in enumerate(sizes)}))
     return density_of(found, np.array(list(sizes.values()), np.int64))
 
@@ -83,7 +84,7 @@ def read_places(store: ScoreStore, numbers: dict[str, int]) -> Places:
     """
     metric = store.attributes["metric"]
     own = np.array([numbers[name] for name in store.names], np.int64)
-    n_weights = sum(store.tensor_attributes(name)["numel"] for name in store.names)
+    n_weights = sum(store.tensor_attributes(name, ("numel",))["numel"] for name in store.names)
     dense = all(store.has_dense(name) for name in store.names)
     if dense and n_weights <= EXACT_LIMIT:
         parts = [store.dense(name).reshape(-1) for name in store.names]
@@ -115,13 +116,16 @@ def density_of(found: Sequence[Places], sizes: NDArray[np.int64]) -> pd.DataFram
     numbers = [starts[places.tensor] + places.index for places in found]
     if len(found) < 2:
         return pd.DataFrame(columns=columns)
-    union = np.unique(np.concatenate(numbers))
+    ordered = [ascending(number) for number in numbers]
+    union = np.sort(np.concatenate([own for own, _ in ordered]))  # np.unique takes several times as long
+    union = union[np.diff(union, prepend=-1) > 0]
     tensor_of = np.searchsorted(starts, union, side="right") - 1
     edges = [bin_edges(len(places.index)) for places in found]
-    bins = np.empty((len(found), len(union)), np.int64)
-    for row, number, edge in zip(bins, numbers, edges, strict=True):
+    bins = np.empty((len(found), len(union)), np.int32)
+    for row, (own, order), edge in zip(bins, ordered, edges, strict=True):
         row[:] = len(edge) - 1  # without a place, unless it is found
-        row[np.searchsorted(union, number)] = np.searchsorted(edge, np.arange(1, len(number) + 1), side="right") - 1
+        bin_of_place = np.searchsorted(edge, np.arange(1, len(own) + 1), side="right") - 1
+        row[np.searchsorted(union, own)] = bin_of_place[order]
     frames = []
     for a, b in combinations(range(len(found)), 2):
         both = np.zeros(len(sizes), bool)

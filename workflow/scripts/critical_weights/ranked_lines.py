@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .log import logger
+from .orders import descending
 from .ranked_lists import RankedList, list_of_candidates
 from .score_store import open_store
 
@@ -74,28 +75,30 @@ def line_groups(facts: Facts, line: str) -> list[LineGroup]:
     return groups
 
 
-def lines_of_stores(paths: Sequence[str | Path], line: str) -> tuple[dict[str, RankedList], dict[str, int]]:
+def lines_of_stores(paths: Sequence[str | Path]) -> dict[str, tuple[dict[str, RankedList], dict[str, int]]]:
     """Rank every line of score stores of one model.
 
     Returns:
-        The lists by metric, with a group in place of a tensor; and the number of lines of each group.
+        By kind of line (:data:`LINES`) the lists by metric, with a group in place of a tensor; and the number of lines
+        of each group.
 
     """
-    lists: dict[str, RankedList] = {}
-    population: dict[str, int] = {}
+    found: dict[str, tuple[dict[str, RankedList], dict[str, int]]] = {line: ({}, {}) for line in LINES}
     for path in paths:
         with open_store(path) as store:
-            groups = line_groups({name: store.tensor_attributes(name) for name in store.names}, line)
-            largest = {name: store.lines(name) for group in groups for name in group.members}
+            facts = {name: store.tensor_attributes(name, ("shape", "axes")) for name in store.names}
+            largest = {name: store.lines(name, ("row_max", "col_max")) for name in store.names}
+        for line, (lists, population) in found.items():
+            groups = line_groups(facts, line)
             parts = []
             for group in groups:
                 sides = [largest[name][f"{own}_max"].reshape(-1) for name, own in group.members.items()]
                 score = np.max(sides, axis=0)
-                order = np.argsort(-score, kind="stable")
+                order = descending(score)
                 parts.append((order, score[order], group.count))
             population |= {group.name: group.count for group in groups}
             lists[store.attributes["metric"]] = _joined([group.name for group in groups], parts)
-    return lists, population
+    return found
 
 
 def lines_of_list(ranked: RankedList, facts: Facts, line: str) -> tuple[RankedList, dict[str, int]]:

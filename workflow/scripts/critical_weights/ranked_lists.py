@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StoreError
+from .orders import descending
 from .score_store import ScoreStore, open_store
 
 
@@ -56,7 +57,7 @@ def list_of_candidates(
     tensor = np.repeat(np.arange(len(parts)), lengths)
     index = np.concatenate([index for index, _, _ in parts]).astype(np.int64)
     score = np.concatenate([score for _, score, _ in parts])
-    order = np.argsort(-score, kind="stable")  # parts are in tensor order and ranked within: ties stay right
+    order = descending(score)  # parts are in tensor order and ranked within: ties stay right
     tensor, index, score = tensor[order], index[order], score[order]
     last = np.zeros(len(parts), np.int64)
     last[tensor] = np.arange(1, len(tensor) + 1)  # the last place assigned to a tensor is what stays
@@ -85,12 +86,12 @@ def lists_of_stores(paths: Sequence[str | Path]) -> tuple[dict[str, RankedList],
             if model not in (None, own):
                 raise StoreError(f"score store {path} is of another model than {paths[0]}", got=own, expected=model)
             model = own
-            population |= {name: store.tensor_attributes(name)["numel"] for name in store.names}
+            population |= {name: store.tensor_attributes(name, ("numel",))["numel"] for name in store.names}
             lists[metric] = list_of_candidates(store.names, (first_of_tensor(store, name) for name in store.names))
     return lists, population
 
 
 def first_of_tensor(store: ScoreStore, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
     """Return the flat indices and scores of a tensor's candidates, best first, and its number of weights."""
-    kept = store.candidates(name)
-    return kept["top_index"], kept["top_score"], store.tensor_attributes(name)["numel"]
+    kept = store.candidates(name, ("top_index", "top_score"))
+    return kept["top_index"], kept["top_score"], store.tensor_attributes(name, ("numel",))["numel"]

@@ -6,12 +6,14 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
+
+from .chance import log_probability
 
 Floats = NDArray[np.float64]
 Scores = NDArray[np.float32]
 
 _CHUNK = 1 << 22
+_MANY = 4
 
 
 def bootstrap_multiplicities(n_texts: int, draws: int, seed: int) -> Floats:
@@ -39,13 +41,24 @@ def columns_that_matter(scores: Scores, k: int) -> NDArray[np.int64]:
         k: first places of each row.
 
     """
+    highest = scores.max(axis=0)
+    near = np.arange(scores.shape[1])
+    if len(near) > _MANY * k:
+        # The k-th score of a few columns is no larger than that of all, so that what is below it cannot matter.
+        some = np.argpartition(-scores[0], 2 * k)[: 2 * k]
+        near = np.flatnonzero(highest >= _lowest(np.take(scores, some, axis=1), k))
+        scores = np.take(scores, near, axis=1)
+    return near[highest[near] >= _lowest(scores, k)]
+
+
+def _lowest(scores: Scores, k: int) -> np.float32:
+    """Return the smallest of the rows' k-th scores."""
     rows = max(1, _CHUNK // scores.shape[1])
     place = scores.shape[1] - k
-    lowest = min(
+    return min(
         np.partition(scores[start : start + rows], place, axis=1)[:, place].min()
         for start in range(0, len(scores), rows)
     )
-    return np.flatnonzero(scores.max(axis=0) >= lowest)
 
 
 def first_of_rows(scores: Scores, ranked: Scores, k: int) -> NDArray[np.bool_]:
@@ -59,15 +72,26 @@ def first_of_rows(scores: Scores, ranked: Scores, k: int) -> NDArray[np.bool_]:
     """
     threshold = ranked[:, ranked.shape[1] - k]
     inside = scores >= threshold[:, None]
-    surplus = inside.sum(axis=1) - k
+    surplus = count(np.packbits(inside, axis=1)) - k
     for row in np.flatnonzero(surplus):
         last = np.flatnonzero(scores[row] == threshold[row])[-surplus[row] :]
         inside[row, last] = False
     return inside
 
 
+def count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how many bits of each row are set, as ``np.packbits`` packs them."""
+    return np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+
+
 @cache
 def chance_overlap(weights: int, k: int) -> tuple[float, float]:
     """Return the mean share and the mean Jaccard index of two independent draws of k of so many weights."""
     shared = np.arange(max(0, 2 * k - weights), k + 1)
-    return k / weights, float(hypergeom.pmf(shared, weights, k, k) @ (shared / (2 * k - shared)))
+    if len(shared) == 1:  # one of the draws is of everything or of nothing
+        return k / weights, float(shared[0] / (2 * k - shared[0]))
+    # Not scipy.stats.hypergeom.pmf: to load scipy.stats takes as long as a small stage.
+    probability = np.exp(
+        log_probability(*np.broadcast_arrays(*(np.asarray(v, float) for v in (shared, weights, k, k))))
+    )
+    return k / weights, float(probability @ (shared / (2 * k - shared)))

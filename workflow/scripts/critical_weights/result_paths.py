@@ -10,7 +10,14 @@ from .tables_criteria import CRITERIA
 
 FORMATS = ("png", "svg", "csv")
 """Each figure is a picture, a drawing, and the drawn data."""
-REPORT_FILES = ("report.html", "research_summary.md", "quantitative_summary.md", "quantitative_results.json")
+REPORT_FILES = (
+    "report.html", "research_summary.md", "quantitative_summary.md", "quantitative_results.json",
+    "comprehensive_results_summary.md", "export_summary.md",
+)  # fmt: skip
+"""Of the report on one phase and model."""
+STUDY_FILES = ("research_report.md", *REPORT_FILES)
+STUDY_REPORTS = tuple(f"results/report/{name}" for name in STUDY_FILES)
+"""The report over all configured experiments; the tables it is made from, beside it, are those of across_tables."""
 ARCHIVE_FILES = tuple(
     f"results/archive/{name}" for name in ("critical_weight_analysis_complete.zip", "MANIFEST.md", "manifest.json")
 )
@@ -23,11 +30,6 @@ ANALYSIS_TABLES = (
     "overlap", "agreement", "concentration", "structure", "tokens", "first_position", "sensitivity_table",
     "stability", "weight_stability", "superweights", "spike_profile", "rank_density", "criteria",
 )  # fmt: skip
-
-
-def record_file(model: str) -> str:
-    """Return where the record of a fetched model lies."""
-    return f"resources/models/{model}.json"
 
 
 def store_file(phase: str, model: str, metric: str) -> str:
@@ -77,6 +79,11 @@ def intervention_figures(phase: str, model: str) -> list[str]:
 def across_tables() -> list[str]:
     """Return the tables over all configured experiments."""
     return [f"results/report/{table.name}" for table in (*ACROSS_TABLES, CRITERIA)]
+
+
+def study_files() -> list[str]:
+    """Return all that lies in the folder of the report over models and phases."""
+    return [*across_tables(), *STUDY_REPORTS]
 
 
 def export_files(experiment: Experiment) -> list[str]:

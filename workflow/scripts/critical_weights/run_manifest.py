@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def write_run_manifest(
         output: where to write.
 
     Raises:
-        TableError: a file of the run is missing, or was made with another model or other texts than the facts say.
+        TableError: a file of the run is missing, empty or cut short, or was made with another model or other texts than
+            the facts say.
 
     """
     run = Path(run)
@@ -68,6 +70,7 @@ def write_run_manifest(
             raise TableError(f"experiment {experiment.path} has no {name}", fix="Run the stage that makes it")
     model, texts = read_json(facts), read_json(calibration)
     config, stats = read_json(run / "config.json"), read_stats(run / "sensitivity_stats.json")
+    check_whole(run, stats["selection"]["num_weights"])
     store = stats["store"]
     check_same_origin(experiment.path, store, model, texts)
     record = read_timing(Path(timing) if timing else None)
@@ -123,6 +126,32 @@ def read_stats(path: Path) -> dict[str, Any]:
         if key not in stats:
             raise TableError(f"{path} has no key '{key}'", fix="Delete it; the next run makes it again")
     return stats
+
+
+def check_whole(run: Path, selected: int) -> None:
+    """Check that no file of a run folder is empty, and that its ranking has a row for every selected weight.
+
+    Raises:
+        TableError: a file is empty, or a table is cut short, also where the cut is at a row's end.
+
+    """
+    fix = "Delete it; the next run makes it again"
+    for path in run_files(run):
+        if not path.stat().st_size:
+            raise TableError(f"{path} is empty", fix=fix)
+    path = run / "top_weights.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            columns = len(next(lines))
+            rows = [len(line) for line in lines]
+    except (csv.Error, ValueError) as error:
+        raise TableError(f"{path} is damaged ({error})", fix=fix) from error
+    if set(rows) - {columns}:
+        raise TableError(f"a row of {path} is cut short or damaged", fix=fix)
+    if len(rows) != selected:
+        raise TableError(f"{path} is not whole", got=f"{len(rows)} rows", expected=f"{selected}, the weights that"
+                         " sensitivity_stats.json says are selected", fix=fix)  # fmt: skip
 
 
 def check_same_origin(

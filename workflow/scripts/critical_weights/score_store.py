@@ -29,6 +29,7 @@ ROOT_ATTRIBUTES = (
     "versions", "checks", "skipped", "complete",
 )  # fmt: skip
 _JSON_ATTRIBUTES = ("versions", "checks", "skipped")
+_WORDS = ("axes", "tied_to")
 CANDIDATE_FIELDS = ("top_score", "top_index", "top_weight", "top_gradient", "top_signed", "top_stderr")
 LINE_FIELDS = ("row_sum", "row_max", "col_sum", "col_max", "row_gw", "col_gw")
 T = TypeVar("T")
@@ -163,34 +164,43 @@ class ScoreStore:
             key: json.loads(value) if key in _JSON_ATTRIBUTES else _from_attribute(value)
             for key, value in file.attrs.items()
         }
-        groups = file["tensors"]
-        self.names: list[str] = sorted(groups, key=lambda name: int(groups[name].attrs["position"]))
+        groups = {name: file["tensors"][name] for name in file["tensors"]}
+        position = {name: int(group.attrs["position"]) for name, group in groups.items()}
+        self._groups: dict[str, h5py.Group] = {name: groups[name] for name in sorted(groups, key=position.__getitem__)}
+        self._attributes_read: dict[str, dict[str, Any]] = {}
+        self.names: list[str] = list(self._groups)
         self.edges: NDArray[np.float64] = file["histogram_edges"][:]
 
     def __contains__(self, name: str) -> bool:
-        return name in self.names
+        return name in self._groups
 
-    def tensor_attributes(self, name: str) -> dict[str, Any]:
-        """Return one tensor's attributes; ``shape``, ``axes`` and ``tied_to`` tuples, ``layer`` an int or None."""
+    def tensor_attributes(self, name: str, fields: Sequence[str] = ()) -> dict[str, Any]:
+        """Return one tensor's attributes; ``shape``, ``axes`` and ``tied_to`` tuples, ``layer`` an int or None.
 
-        def read(group: h5py.Group) -> dict[str, Any]:
-            attributes = {key: _from_attribute(value) for key, value in group.attrs.items()}
-            words = {key: tuple(attributes[key].split(",")) if attributes[key] else () for key in ("axes", "tied_to")}
-            return attributes | words
+        Others than ``fields`` are not read, where some are named: HDF5 is slow at them.
+        """
+        own = self._attributes_read.setdefault(name, {})
 
-        return self._read(name, read)
+        def read(group: h5py.Group) -> None:
+            for key in fields or group.attrs:
+                if key not in own:
+                    value = _from_attribute(group.attrs[key])
+                    own[key] = (tuple(value.split(",")) if value else ()) if key in _WORDS else value
+
+        self._read(name, read)
+        return {key: own[key] for key in fields} if fields else dict(own)
 
     def histogram(self, name: str) -> NDArray[np.int64]:
         """Return one tensor's counts over :attr:`edges` (zeros are in its attribute ``zeros``)."""
         return self._read(name, lambda group: group["histogram"][:])
 
-    def candidates(self, name: str) -> dict[str, NDArray[Any]]:
-        """Return one tensor's candidates, best first; see :class:`TensorScores`."""
-        return self._read(name, lambda group: {key: group[key][:] for key in CANDIDATE_FIELDS if key in group})
+    def candidates(self, name: str, fields: Sequence[str] = CANDIDATE_FIELDS) -> dict[str, NDArray[Any]]:
+        """Return one tensor's candidates, best first; see :class:`TensorScores`. Other ``fields`` are not read."""
+        return self._read(name, lambda group: {key: group[key][:] for key in fields if key in group})
 
-    def lines(self, name: str) -> dict[str, NDArray[np.float32]]:
-        """Return one tensor's row and column figures; empty for 1-D tensors."""
-        return self._read(name, lambda group: {key: group[key][:] for key in LINE_FIELDS if key in group})
+    def lines(self, name: str, fields: Sequence[str] = LINE_FIELDS) -> dict[str, NDArray[np.float32]]:
+        """Return one tensor's row and column figures; empty for 1-D tensors. Other ``fields`` are not read."""
+        return self._read(name, lambda group: {key: group[key][:] for key in fields if key in group})
 
     def text_predicted(self) -> NDArray[np.int64] | None:
         """Return T_s of each calibration text, in calibration order; None for metrics that read none."""
@@ -214,10 +224,10 @@ class ScoreStore:
         return self._read(name, lambda group: group["scores"][...])
 
     def _read(self, name: str, read: Callable[[h5py.Group], T]) -> T:
-        if name not in self.names:
+        if name not in self._groups:
             raise KeyError(name)
         with _told_as_damage(self.path):
-            return read(self._file["tensors"][name])
+            return read(self._groups[name])
 
 
 @contextmanager

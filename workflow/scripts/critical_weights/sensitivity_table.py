@@ -26,6 +26,7 @@ from .score_store import ScoreStore, open_store
 from .tables_structure import SENSITIVITY
 
 GROUP = 128
+_READ = ("row_sum", "row_max", "col_sum", "col_max")
 Row = dict[str, Any]
 
 
@@ -62,11 +63,11 @@ def sensitivity_table(paths: Sequence[str | Path], facts: dict[str, Any]) -> pd.
 
 def _of_store(store: ScoreStore, facts: dict[str, Any]) -> list[Row]:
     tensors = analysed_tensors(store, facts)
-    moments = {tensor["name"]: store.tensor_attributes(tensor["name"]) for tensor in tensors}
+    moments = {tensor["name"]: store.tensor_attributes(tensor["name"], ("sum", "max", "numel")) for tensor in tensors}
     by_scope: dict[str, list[Row]] = {scope: [] for scope in ("tensor", "block", "expert", "head", "group")}
     blocks: dict[int | None, list[dict[str, Any]]] = {}
     for tensor in tensors:
-        own, lines = moments[tensor["name"]], store.lines(tensor["name"])
+        own, lines = moments[tensor["name"]], store.lines(tensor["name"], _READ)
         blocks.setdefault(tensor["layer"], []).append(own)
         whole = {"tensor": tensor["name"], "layer": tensor["layer"], "component": tensor["component"]}
         whole |= {"sum": own["sum"], "max": own["max"], "weights": own["numel"]}

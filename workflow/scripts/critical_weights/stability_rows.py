@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .candidate_pool import Group, groups
 from .names import MODES
 from .resampled_scores import Resampled
-from .resampling import Scores, chance_overlap, columns_that_matter, first_of_rows
+from .resampling import Scores, chance_overlap, columns_that_matter, count, first_of_rows
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -76,7 +76,7 @@ def within(scores: Scores, columns: NDArray[np.int64]) -> Scores:
     """Return some columns, without a copy where they are side by side."""
     if len(columns) == columns[-1] - columns[0] + 1:
         return scores[:, columns[0] : columns[-1] + 1]
-    return scores[:, columns]
+    return np.take(scores, columns, axis=1)
 
 
 def _compare(resampled: Resampled, group: Group, by_k: dict[int, _Found]) -> None:
@@ -86,19 +86,20 @@ def _compare(resampled: Resampled, group: Group, by_k: dict[int, _Found]) -> Non
     if not ladder:
         return
     few = columns_that_matter(scores, ladder[-1])
-    scores, columns = scores[:, few], group.columns[few]
+    scores, columns = np.take(scores, few, axis=1), group.columns[few]  # scores[:, few] would lie column by column
     ranked = np.sort(scores, axis=1)
+    at_edge = np.packbits(resampled.pool.edge[columns])
     for k in ladder:
         found = by_k.setdefault(k, _Found())
         inside = first_of_rows(scores, ranked, k)
+        bits = np.packbits(inside, axis=1)
         for method, (a, b) in resampled.comparisons.items():
-            shared = (inside[a] & inside[b]).sum(axis=1)
+            shared = count(bits[a] & bits[b])
             found.overlaps.setdefault((method, "jaccard"), []).append(shared / (2 * k - shared))
             found.overlaps.setdefault((method, "share"), []).append(shared / k)
         found.chance.append(chance_overlap(len(group.columns), k))
         found.floor_draws.append(float((ranked[resampled.draws, -k] < group.floor).mean()))
-        edge = inside[resampled.draws][:, resampled.pool.edge[columns]]
-        found.edge_share.append(float(edge.sum(axis=1).mean() / k))
+        found.edge_share.append(float(count(bits[resampled.draws] & at_edge).mean() / k))
         first = inside[0]
         found.relative_error.append(resampled.error[columns[first]] / scores[0, first])
         if resampled.significant is not None:

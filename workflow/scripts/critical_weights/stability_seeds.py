@@ -13,7 +13,7 @@ from .errors import StoreError
 from .metrics import METRICS
 from .overlap import overlap_table
 from .overlap_groups import ALL
-from .ranked_lists import RankedList, list_of_candidates
+from .ranked_lists import RankedList, first_of_tensor, list_of_candidates
 from .score_store import ScoreStore, open_store
 
 Row = dict[str, Any]
@@ -53,7 +53,7 @@ def seed_rows(store: ScoreStore, others: Sequence[str | Path]) -> list[Row]:
             notes |= _notes(metric.family, same)
             ranked, _ = _ranked(other)
             seeds.append(int(other.attributes["seed"]))
-        tables.append(overlap_table({"own": own, "other": ranked}, population))
+        tables.append(overlap_table({"own": own, "other": ranked}, population, ("global", "tensor")))
     if not tables:
         return [_reason(_SAME if others else _NONE)]
     note = "; ".join([f"seed {store.attributes['seed']} against {', '.join(map(str, seeds))}", *sorted(notes)])
@@ -96,10 +96,8 @@ def _chance(table: pd.DataFrame, k: int, quantity: str) -> float:
 
 
 def _ranked(store: ScoreStore) -> tuple[RankedList, dict[str, int]]:
-    population = {name: store.tensor_attributes(name)["numel"] for name in store.names}
-    kept = [(store.candidates(name), population[name]) for name in store.names]
-    parts = [(fields["top_index"], fields["top_score"], numel) for fields, numel in kept]
-    return list_of_candidates(store.names, parts), population
+    population = {name: store.tensor_attributes(name, ("numel",))["numel"] for name in store.names}
+    return list_of_candidates(store.names, (first_of_tensor(store, name) for name in store.names)), population
 
 
 def _check(other: ScoreStore, expected: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ def target_files(word: str, config: Mapping[str, Any], rules: Collection[str]) -
         case ["results", "report", *rest]:
             if not config["experiments"]:
                 raise nothing_configured("results/report")
-            return _select("/".join(["report", *rest]), "results", _below("results", result_paths.across_tables()))
+            return _select("/".join(["report", *rest]), "results", _below("results", result_paths.study_files()))
         case ["results", "compare", name, *rest]:
             return _of_comparison(name, "/".join(rest), config)
         case ["results", phase, *_] if phase not in config["phases"]:

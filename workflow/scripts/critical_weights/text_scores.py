@@ -64,7 +64,10 @@ def scores_of_multisets(terms: Terms, multiplicities: Floats) -> NDArray[np.floa
 
     """
     sums, counts = terms
-    return (np.abs(multiplicities @ sums.T) / (multiplicities @ counts)[:, None]).astype(np.float32)
+    scores = multiplicities @ sums.T
+    np.abs(scores, out=scores)
+    scores /= (multiplicities @ counts)[:, None]
+    return scores.astype(np.float32)
 
 
 def terms_of_tensor(store: ScoreStore, name: str, predicted: NDArray[np.int64]) -> Terms | None:
@@ -78,7 +81,7 @@ def terms_of_tensor(store: ScoreStore, name: str, predicted: NDArray[np.int64]) 
     gradient = store.text_gradient(name)
     if gradient is None:
         return None
-    weight = store.candidates(name)["top_weight"]
+    weight = store.candidates(name, ("top_weight",))["top_weight"]
     if gradient.ndim != 2 or gradient.shape[1] != len(predicted) or len(gradient) > len(weight):
         raise StoreError(
             f"score store {store.path} contradicts itself: gradients of single texts of {name}",

@@ -7,12 +7,13 @@ without importing matplotlib. Several figures can be drawn by one process: impor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from ..errors import unknown
+from ..errors import ConfigError, unknown
 from ..tables import CONCENTRATION, OVERLAP, Table, read_table
 from ..tables_interventions import INTERVENTIONS_TABLE
 from ..tables_ranks import RANK_DENSITY
@@ -43,18 +44,29 @@ ANALYSIS_FIGURES: dict[str, Table] = {
 INTERVENTION_FIGURES: dict[str, Table] = {"dose_response": INTERVENTIONS_TABLE}
 """Figures of what interventions did, likewise."""
 
+TABLE_FIGURES = ANALYSIS_FIGURES | INTERVENTION_FIGURES
+"""Every figure that is drawn from a table."""
+
+STATS = "sensitivity_stats.json"
+FIGURES: dict[str, str] = {
+    **dict.fromkeys((*RUN_FIGURES, *SCORE_FIGURES), STATS),
+    **{figure: table.name for figure, table in TABLE_FIGURES.items()},
+}
+"""Every figure but that of the times, with the name of the file, or files, that it is drawn from."""
+
 DPI = 150
 """Dots an inch of a PNG, unless told otherwise."""
 
 
-def plot_run(
-    figure: str, stats: str | Path, output: str | Path, title: str | None = None, dpi: int = DPI
+def draw(
+    figure: str, sources: Sequence[str | Path], output: str | Path, title: str | None = None, dpi: int = DPI
 ) -> list[Path]:
-    """Draw one figure of an experiment.
+    """Draw one figure.
 
     Args:
-        figure: one of :data:`RUN_FIGURES`.
-        stats: the experiment's ``sensitivity_stats.json``.
+        figure: one of :data:`FIGURES`.
+        sources: the files that it is drawn from: ``sensitivity_stats.json`` of one experiment for
+            :data:`RUN_FIGURES`, of several, each in its run folder, for :data:`SCORE_FIGURES`; one table for others.
         output: the PNG; SVG and CSV are written beside it.
         title: what the figure is of (model, phase); only what is given is said.
         dpi: dots an inch of the PNG.
@@ -63,91 +75,46 @@ def plot_run(
         The files written.
 
     Raises:
-        ConfigError: the figure is unknown, or ``output`` is no PNG.
+        ConfigError: the figure is unknown, there are more or fewer sources than it is drawn from, or ``output`` is no
+            PNG.
+        TableError: a source is of another schema.
 
     """
-    build = _build(figure, RUN_FIGURES)
-    from .save import check_output, save
-    from .stats_file import read_stats
-
-    output = check_output(output)
-    return save(build(read_stats(stats), title), output, dpi)
-
-
-def plot_scores(
-    figure: str, stats: Sequence[str | Path], output: str | Path, title: str | None = None, dpi: int = DPI
-) -> list[Path]:
-    """Draw one figure that sets the metrics of several experiments side by side.
-
-    Args:
-        figure: one of :data:`SCORE_FIGURES`.
-        stats: the experiments' ``sensitivity_stats.json``, each in its run folder.
-        output: the PNG; SVG and CSV are written beside it.
-        title: what the figure is of (model, phase); only what is given is said.
-        dpi: dots an inch of the PNG.
-
-    Returns:
-        The files written.
-
-    Raises:
-        ConfigError: the figure is unknown, or ``output`` is no PNG.
-
-    """
-    build = _build(figure, SCORE_FIGURES)
-    from .save import check_output, save
-    from .score_runs import read_runs
-
-    output = check_output(output)
-    return save(build(read_runs(stats), title), output, dpi)
-
-
-def plot_analysis(
-    figure: str, table: str | Path, output: str | Path, title: str | None = None, dpi: int = DPI
-) -> list[Path]:
-    """Draw one figure that compares metrics.
-
-    Args:
-        figure: one of :data:`ANALYSIS_FIGURES` or :data:`INTERVENTION_FIGURES`.
-        table: the table that the figure is drawn from.
-        output: the PNG; SVG and CSV are written beside it.
-        title: what the figure is of (model, phase); only what is given is said.
-        dpi: dots an inch of the PNG.
-
-    Returns:
-        The files written.
-
-    Raises:
-        ConfigError: the figure is unknown, or ``output`` is no PNG.
-
-    """
-    known = ANALYSIS_FIGURES | INTERVENTION_FIGURES
-    build = _build(figure, known)
+    if figure not in FIGURES:
+        raise unknown("figure", figure, FIGURES)
+    if figure not in SCORE_FIGURES and len(sources) != 1:
+        raise ConfigError(f"{figure} is drawn from one file", got=f"{len(sources)}", expected=FIGURES[figure])
     from .save import check_output, save
 
     output = check_output(output)
-    return save(build(read_table(table, known[figure]), title), output, dpi)
+    return save(_module(figure).build(_read(figure, sources), title), output, dpi)
 
 
-def plot_times(recorded: Mapping[str, Any], output: str | Path, title: str | None = None, dpi: int = DPI) -> list[Path]:
-    """Draw how long the stages took, for the report's section on times.
+def draw_times(recorded: Mapping[str, Any], title: str | None = None, dpi: int = DPI) -> bytes:
+    """Draw how long the stages took, as a PNG for a report's section on times: no file of its own may hold times.
 
     Args:
         recorded: what the report's facts hold under ``times``.
-        output: the PNG; SVG and CSV are written beside it.
         title: what the figure is of (model, phase).
-        dpi: dots an inch of the PNG.
-
-    Returns:
-        The files written.
+        dpi: dots an inch.
 
     """
-    from . import stage_times
-    from .save import check_output, save
+    from .save import png
 
-    return save(stage_times.build(recorded, title), check_output(output), dpi)
+    return png(_module("stage_times").build(recorded, title), dpi)
 
 
-def _build(figure: str, known: Collection[str]) -> Callable[..., Any]:
-    if figure not in known:
-        raise unknown("figure", figure, known)
-    return import_module(f".{figure}", __name__).build
+def _read(figure: str, sources: Sequence[str | Path]) -> Any:
+    if figure in TABLE_FIGURES:
+        return read_table(sources[0], TABLE_FIGURES[figure])
+    if figure in SCORE_FIGURES:
+        from .score_runs import read_runs
+
+        return read_runs(sources)
+    from .stats_file import read_stats
+
+    return read_stats(sources[0])
+
+
+def _module(figure: str) -> ModuleType:
+    return import_module(f".{figure}", __name__)

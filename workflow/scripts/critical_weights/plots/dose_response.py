@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from ..errors import TableError
 from .save import Drawn
-from .style import DARK, MUTED, new_axes, new_figure, styled, words
+from .style import DARK, MUTED, SIGNED_POWERS, log_axis, new_axes, new_figure, styled, words
 from .wording import count, short
 
 KINDS = {
@@ -70,10 +70,10 @@ def draw_metric(points: pd.DataFrame, linear: float, ax: Axes | None = None) -> 
             ax.fill_between(at, own["low"], own["high"], color=colour, alpha=0.18, linewidth=0)
         else:
             ax.vlines(at, own["low"], own["high"], color=colour, alpha=0.5)
-    ax.set_xscale("log")
+    log_axis(ax.xaxis)
     ax.set_yscale("symlog", linthresh=linear, linscale=0.6)
+    ax.yaxis.set_major_formatter(SIGNED_POWERS)
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(True)
     return ax
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from .save import Drawn
-from .style import COLOUR_MAP, GREY, heat, new_axes, new_figure, styled, words, write_numbers
+from .style import COLOUR_MAP, GREY, new_axes, new_figure, styled, words, write_numbers
 from .wording import count, percent, scientific, short
 
 MOST_K = 1000
@@ -67,7 +67,12 @@ def draw_matrix(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
             grid.loc[line, column] = share
             texts.loc[line, column] = percent(share) + ("" if complete else "*")
     labels = [short(name) for name in names]
-    write_numbers(ax, heat(ax, grid, Normalize(0, 1)), grid, texts.to_numpy(), size=8)
+    from seaborn import heatmap  # imported here: it takes as long as drawing a figure, and only this one needs it
+
+    heatmap(grid, ax=ax, vmin=0, vmax=1, cmap=COLOUR_MAP, linewidths=0.5, linecolor="white", cbar=False,
+            xticklabels=False, yticklabels=False)  # fmt: skip
+    write_numbers(ax, ax.collections[0], grid, texts.to_numpy(), size=8)  # seaborn's own are paler on middle colours
+    ax.tick_params(length=0)
     for i in range(len(names)):
         ax.add_patch(Rectangle((i, i), 1, 1, facecolor=GREY, edgecolor="white", hatch="////", linewidth=0.5))
     places = np.arange(len(names)) + 0.5

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ..errors import ConfigError
@@ -48,13 +51,23 @@ def save(drawn: Drawn, output: Path, dpi: int) -> list[Path]:
     csv, svg = output.with_suffix(".csv"), output.with_suffix(".svg")
     with styled():
         settle(drawn.figure, dpi)
+        # Not by savefig, which draws twice, the first time only to lay the figure out.
         with written_whole(csv) as part:
             drawn.data.to_csv(part, index=False, lineterminator="\n")
         with written_whole(svg) as part:
-            drawn.figure.savefig(part, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
+            FigureCanvasSVG(drawn.figure).print_svg(part, metadata={"Date": None, "Creator": None})
+        drawn.figure.set_dpi(dpi)  # drawing an SVG sets 72
         with written_whole(output) as part:
-            drawn.figure.savefig(part, format="png", dpi=dpi, metadata={"Software": None})
+            FigureCanvasAgg(drawn.figure).print_png(part, metadata={"Software": None})
     return [csv, svg, output]
+
+
+def png(drawn: Drawn, dpi: int) -> bytes:
+    """Return a figure as the bytes of a PNG, the same every time."""
+    with styled():
+        settle(drawn.figure, dpi)
+        FigureCanvasAgg(drawn.figure).print_png(content := io.BytesIO(), metadata={"Software": None})
+    return content.getvalue()
 
 
 def settle(figure: Figure, dpi: int) -> None:

@@ -10,16 +10,20 @@ from ..files import write_json, write_text
 from ..names import Experiment
 from . import summary
 from .display import tables
-from .figures import data_uri, find_figures
-from .gather import gather
+from .figures import data_uri, find_figures, times_figure
+from .gather import FACTS, gather
 from .heatmap import LEVELS, heatmaps
-from .render import TEMPLATES, digest, render
+from .inventory import export
+from .overview import overview
+from .render import digest, render, script_of_pages
 from .result_links import result_links
+from .times import KEY
 from .weights_table import first_weights
 
-PAGES = ("research_summary.md", "quantitative_summary.md", "report.html")
-FACTS = "quantitative_results.json"
-SCRIPT = "report.js"
+PAGES = (
+    "research_summary.md", "quantitative_summary.md", "report.html", "comprehensive_results_summary.md",
+    "export_summary.md",
+)  # fmt: skip
 SECTIONS = (
     ("summary", "Summary"), ("set-up", "Set-up"), ("model", "Model"), ("texts", "Texts"), ("metrics", "Metrics"),
     ("best-weights", "Best weights"), ("map", "Map"), ("distribution", "Distribution"), ("selections", "Selections"),
@@ -34,7 +38,7 @@ SECTIONS = (
 def write_report(
     root: str | Path, phase: str, model: str, experiments: Iterable[Experiment], output: str | Path
 ) -> None:
-    """Write the report's four files.
+    """Write the report's six files.
 
     Reads no score store and no model. All pages show the same facts, which the JSON file holds unrounded.
 
@@ -52,7 +56,7 @@ def write_report(
     """
     root, output = Path(root), Path(output)
     facts = gather(root, phase, model, experiments)
-    values = _shown(root / phase / model, facts)
+    values = _shown(root / phase / model, facts) | _overviews(root, f"{phase}/{model}", facts)
     pages = {name: render(f"{name}.j2", values) for name in PAGES}
     for name, text in pages.items():
         write_text(output / name, text)
@@ -61,7 +65,7 @@ def write_report(
 
 def _shown(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the templates need: words, tables, maps, figures, links, and the page's script."""
-    script = (TEMPLATES / SCRIPT).read_text(encoding="utf-8")
+    script = script_of_pages()
     return {
         "facts": facts,
         "lede": summary.lede(facts),
@@ -76,6 +80,19 @@ def _shown(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "sections": SECTIONS,
         "titles": dict(SECTIONS),
         "embed": data_uri,
+        "times_figure": times_figure(facts[KEY], f"{facts['model']['model']}, {facts['phase']}"),
         "script": script,
         "script_digest": digest(script),
+    }
+
+
+def _overviews(root: Path, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the overview and the list of files need, in the form that those over all phases and models have."""
+    parts = {name: facts}
+    return {
+        "title": f"Critical weights of {facts['model']['model']}, phase {facts['phase']}",
+        "place": "../../../",
+        "across": None,
+        "overviews": {name: overview(facts)},
+        "export": export(root, parts, everything=False),
     }

@@ -12,8 +12,6 @@ MOST_K = 1000
 """Of each metric one selection over all tensors is described closely: the largest k up to this one."""
 NAMED = 5
 """Lines, channels and neurons that the report names of a selection."""
-COVER = ("rows_hit", "cols_hit", "lines_to_cover", "half_rows", "half_cols", "half_lines", "best_1_share",
-         "best_5_share")  # fmt: skip
 _HEAD = ("selection", "metric", "mode", "k")
 
 

@@ -15,14 +15,17 @@ _OF_METRIC = ("metric", "score", "rank", "rank_above", "rank_in_tensor", "rank_i
 
 
 def read_superweights(folder: Path) -> dict[str, Any] | None:
-    """Return the detected and published super weights with their ranks, and the profile; None without the tables.
+    """Return the detected and published super weights with their ranks, and the profile.
+
+    None where none were looked for: without the tables, and where no block has a matrix to look at, as in some
+    mixtures of experts.
 
     ``weights`` has one entry a weight, its ``ranks`` one a metric; ``profile`` the largest outputs of each block in
     the model as it is, each over the median of the other blocks' and over the next block's.
     """
     table = read_if_there(folder / SUPERWEIGHTS.name, SUPERWEIGHTS)
     profile = read_if_there(folder / SPIKE_PROFILE.name, SPIKE_PROFILE)
-    if table is None or profile is None:
+    if table is None or profile is None or profile.empty:
         return None
     weights: dict[tuple[Any, ...], Row] = {}
     for row in records(table):
@@ -31,9 +34,9 @@ def read_superweights(folder: Path) -> dict[str, Any] | None:
         own["ranks"].append({key: row[key] for key in _OF_METRIC})
     rows = records(profile)
     return {
-        "texts": rows[0]["texts"] if rows else None,
-        "tokens": rows[0]["tokens"] if rows else None,
-        "rounds": max((row["round"] for row in rows), default=0),
+        "texts": rows[0]["texts"],
+        "tokens": rows[0]["tokens"],
+        "rounds": max(row["round"] for row in rows),
         "weights": list(weights.values()),
         "profile": _profile([row for row in rows if row["round"] == 1]),
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, SCORE_FIGURES
+from ..plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, SCORE_FIGURES, draw_times
 from .show import listed
 
 SECTIONS_OF_TABLES = {
@@ -52,6 +52,21 @@ def find_figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[dict[
     return found
 
 
+def times_figure(recorded: Mapping[str, Any], title: str) -> str | None:
+    """Return the figure of the section on times as a data URI; None where no time was recorded.
+
+    It is drawn with the page and lies in no file of its own, so that times stay in this section.
+
+    Args:
+        recorded: what the report's facts hold under ``times``.
+        title: what the figure is of (model, phase).
+
+    """
+    stages = [stage for entry in recorded["experiments"].values() for stage in entry["stages"].values()]
+    known = recorded["scoring"] or any(stage["seconds"] is not None for stage in stages)
+    return data_uri_of(draw_times(recorded, title)) if known else None
+
+
 def section_of(figure: str) -> str:
     """Return the section that shows a figure over all metrics."""
     table = (ANALYSIS_FIGURES | INTERVENTION_FIGURES).get(figure)
@@ -62,7 +77,11 @@ def section_of(figure: str) -> str:
 
 def data_uri(path: Path) -> str:
     """Return a PNG file as a data URI, in 256 colours where that is smaller: the eye sees no difference."""
-    content = path.read_bytes()
+    return data_uri_of(path.read_bytes())
+
+
+def data_uri_of(content: bytes) -> str:
+    """Return the bytes of a PNG as a data URI, likewise."""
     with Image.open(io.BytesIO(content)) as picture:
         few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
         few.save(packed := io.BytesIO(), "PNG")

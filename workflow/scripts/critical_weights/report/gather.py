@@ -22,6 +22,8 @@ from .findings import findings
 from .times import KEY, gather_times
 
 SCHEMA_VERSION = "1"
+FACTS = "quantitative_results.json"
+"""Name of the file that holds the facts, unrounded."""
 _OF_METRIC = ("overall", "store", "quantiles")
 
 

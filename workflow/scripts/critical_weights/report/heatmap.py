@@ -34,6 +34,7 @@ class Heatmap:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    corner: str = "block"
 
 
 def heatmaps(folder: Path, facts: Mapping[str, Any]) -> dict[str, Heatmap]:

@@ -15,6 +15,7 @@ from ..errors import CriticalWeightsError
 from ..provenance import CODE
 
 TEMPLATES = CODE / "report"
+SCRIPT = "report.js"
 
 
 def render(template: str, values: Mapping[str, Any], templates: Path = TEMPLATES) -> str:
@@ -66,3 +67,8 @@ def anchor(text: str) -> str:
 def digest(script: str) -> str:
     """Return what a page's content policy names its own script by; any other script is refused by the browser."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def script_of_pages() -> str:
+    """Return the one script that a page holds."""
+    return (TEMPLATES / SCRIPT).read_text(encoding="utf-8")

@@ -67,7 +67,7 @@ def size(value: int | None) -> str:
         return UNKNOWN
     scaled, unit = float(value), "B"
     for larger in ("kB", "MB", "GB", "TB"):
-        if scaled < 1000:
+        if scaled < 999.5:  # from there on three digits round to a thousand
             break
         scaled, unit = scaled / 1000, larger
     return f"{scaled:.3g} {unit}"

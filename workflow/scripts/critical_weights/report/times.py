@@ -39,3 +39,28 @@ def gather_times(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         },
         "machines": machines,
     }
+
+
+def merge_times(recorded: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Put the times of several phases and models together, under names that say whose they are.
+
+    Args:
+        recorded: what :func:`gather_times` returned, by ``phase/model``.
+
+    """
+    machines: list[dict[str, Any]] = []
+    for name, own in recorded.items():
+        for machine in own["machines"]:
+            labels = [f"{name}/{label}" for label in machine["experiments"]]
+            same = next((m for m in machines if all(m[k] == machine[k] for k in ("hardware", "git", "versions"))), None)
+            if same is None:
+                machines.append({**machine, "experiments": labels})
+            else:
+                same["experiments"] += labels
+    return {
+        "scoring": {f"{name} {family}": p for name, own in recorded.items() for family, p in own["scoring"].items()},
+        "experiments": {
+            f"{name}/{label}": entry for name, own in recorded.items() for label, entry in own["experiments"].items()
+        },
+        "machines": machines,
+    }

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from .experts import eager_experts
+from .processes import Processes
 
 WITHOUT_FIRST = "_without_first"
 """End of the names of those statistics that leave the first position of every text out."""
@@ -135,6 +136,12 @@ class InputStatistics(TorchFunctionMode):
     def end_text(self) -> None:
         """Count one text."""
         self._texts += 1
+
+    def join(self, processes: Processes, names: Iterable[str] | None = None) -> None:
+        """Add everything up over processes, in the first one; where ``names`` are given, of these tensors only."""
+        for name in sorted(self._abs if names is None else set(names) & set(self._abs)):
+            processes.join([self._abs[name], self._square[name], self._rows[name], *self._first.get(name, ())])
+        self._texts = int(processes.total(self._texts))
 
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return the statistics by tensor, shaped to broadcast along the weight's input axis."""

@@ -30,6 +30,7 @@ from .head import LogitShape
 from .head_curvature import HeadCurvature, HeadPart
 from .loss import accumulator_dtype
 from .outside import Outside
+from .processes import ALONE, Processes
 from .running_mean import RunningMean
 from .seam import Summary, TensorStatistics
 from .stack import BlockCall, Stack
@@ -43,7 +44,7 @@ class _Sweeps:
 
     Attributes:
         batches: the texts.
-        tokens: distinct token ids, ascending.
+        tokens: distinct token ids of the texts of all processes, ascending.
         calls: how each block is called.
         inputs: h of each block so far, then what the last one gave.
         tangents: hdot of the same.
@@ -75,6 +76,7 @@ class BlockCurvature:
         analysed: the tensors that probes move.
         seed: of the probes.
         probes: how many, at least two.
+        processes: those that share the texts; only the first one's estimates are over all of them.
 
     """
 
@@ -89,11 +91,13 @@ class BlockCurvature:
         *,
         seed: int,
         probes: int,
+        processes: Processes = ALONE,
     ) -> None:
         missing = {name: "no probe moves it" for name, _ in model.named_parameters() if name not in analysed}
         self.summary = Summary(len(texts), sum(len(ids) - 1 for ids in texts), missing=missing)
         self._model = model
-        self._texts = texts
+        self._processes = processes
+        self._texts = processes.share(texts)
         self._plan = plan
         self._weights = weights
         self._device = device
@@ -106,7 +110,8 @@ class BlockCurvature:
         stack = Stack(self._model)
         outside = Outside.find(self._model, group_uses(self._model), stack.names("outside"))
         batches = pack(self._texts, self._plan.batch_tokens, self._device)
-        run = _Sweeps(batches, used_tokens(batches))
+        tokens = self._processes.union(used_tokens(batches), outside.vocabulary[outside.embedding])
+        run = _Sweeps(batches, tokens)
         with ExitStack() as held:
             held.enter_context(eager_experts(self._model))
             # Fused attention kernels have no second derivative; the plain formula has.
@@ -133,6 +138,7 @@ class BlockCurvature:
                 yield from self._block(stack, run, index)
             nothing = [None] * len(batches)
             _add_end(ends, enter, pull(enter, self._directions, nothing, nothing, run.adjoints, run.changes))
+            self._processes.join(ends.values())
             yield from self._finished(outside.others, {n: self._mean(ends[n]) for n in outside.others if n in ends})
         embedded = ends.get(outside.embedding)
         if outside.tied:
@@ -179,8 +185,10 @@ class BlockCurvature:
             chunks=outside.chunks(self._plan.chunk_rows),
             shape=shape,
             keep=self._plan.keep_logits,
+            predicted=self.summary.n_predicted,
+            processes=self._processes,
         )
-        self.summary.corpus_loss = head.losses() / self.summary.n_predicted
+        self.summary.corpus_loss = self._processes.total(head.losses()) / self.summary.n_predicted
         adjoints = head.adjoints()
         if outside.tied:
             deque(head.sweep(adjoints, products=False), maxlen=0)
@@ -213,6 +221,7 @@ class BlockCurvature:
             means = {n: RunningMean(p.shape, self._dtype, self._device) for n, p in part.moved.items()}
             inputs, tangents = run.inputs.pop(), run.tangents.pop()
             for _, found in pull(part, self._directions, inputs, tangents, run.adjoints, run.changes):
+                self._processes.join(found)
                 for mean in means.values():
                     mean.add(found.pop(0).div_(self.summary.n_predicted)[None])
             run.changes = tangents

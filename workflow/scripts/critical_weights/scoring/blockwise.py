@@ -36,7 +36,7 @@ from .processes import ALONE, Processes
 from .seam import Summary, TensorStatistics
 from .shelf import Shelf
 from .stack import Stack
-from .text_gradients import predicted_positions
+from .text_gradients import Texts
 from .uses import Use, can_be_caught, group_uses
 from .vocabulary import Vocabulary
 from .weights import ResidentWeights, Weights
@@ -80,9 +80,7 @@ class BlockGradients:
         first = next(model.parameters())
         self._device = device or first.device
         self._dtype = accumulator_dtype(first.dtype)
-        self._predicted = None  # T_s of each text, where single texts' gradients are kept: by one process alone
-        if self._plan.by_text and processes.count == 1:
-            self._predicted = predicted_positions(texts, self._device)
+        self._by_text = Texts.of(texts, self._device, processes) if self._plan.by_text else None
         self._wanted = {n: wanted if n in analysed else ("grad",) for n, _ in model.named_parameters()}
 
     def __iter__(self) -> Iterator[TensorStatistics]:
@@ -123,10 +121,10 @@ class BlockGradients:
                 choice("texts a batch", 1, reason, logger(__name__))
             caught = {name: group for name, group in groups.items() if name not in rest}
             sums_of = partial(PartSums, self._model, wanted=self._wanted, caught=caught, dtype=self._dtype,
-                              by_text=self._predicted)  # fmt: skip
+                              by_text=self._by_text)  # fmt: skip
             others = sums_of(outside.others)
             large = Vocabulary(outside, run.batches, self._wanted, self._weights, self._means,
-                               self._plan.chunk_rows, self._dtype, self._device, self._predicted)  # fmt: skip
+                               self._plan.chunk_rows, self._dtype, self._device, self._by_text)  # fmt: skip
             if finished == 0:
                 head = yield from self._tail(stack, run, others, large, shape)
                 others.forget_texts()

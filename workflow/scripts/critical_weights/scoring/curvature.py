@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..log import choice, logger, progress
 from .loss import text_loss
 from .probes import rademacher
+from .processes import ALONE, Processes
 from .running_mean import RunningMean
 
 PROBE_BYTES = 2 << 30
@@ -37,14 +38,15 @@ class HessianDiagonal:
             n: RunningMean(p.shape, dtype, p.device) for n, p in zip(self._names, self._parameters, strict=True)
         }
 
-    def run(self, texts: Sequence[Tensor]) -> float:
-        """Add all texts' products for all probes; return the sum of the texts' losses in nats.
+    def run(self, texts: Sequence[Tensor], predicted: int, processes: Processes = ALONE) -> float:
+        """Add all texts' products for all probes; return the sum of this process's texts' losses in nats.
 
         Args:
-            texts: (1, tokens) token ids of each text.
+            texts: (1, tokens) token ids of each text of this process.
+            predicted: positions of the texts of all processes.
+            processes: those that share the texts; only the first one's estimates are over all of them.
 
         """
-        predicted = sum(ids.shape[1] - 1 for ids in texts)
         weights = sum(p.numel() for p in self._parameters)
         together = max(1, min(self._probes, PROBE_BYTES // (weights * self._dtype.itemsize * 2)))
         passes = -(-self._probes // together)
@@ -54,10 +56,11 @@ class HessianDiagonal:
         with sdpa_kernel(SDPBackend.MATH):
             for start in range(0, self._probes, together):
                 chunk = range(start, min(start + together, self._probes))
-                losses = self._pass(texts, chunk, predicted, f"curvature, pass {start // together + 1} of {passes}")
+                what = f"curvature, pass {start // together + 1} of {passes}"
+                losses = self._pass(texts, chunk, predicted, processes, what)
         return losses
 
-    def _pass(self, texts: Sequence[Tensor], chunk: range, predicted: int, what: str) -> float:
+    def _pass(self, texts: Sequence[Tensor], chunk: range, predicted: int, processes: Processes, what: str) -> float:
         device = self._parameters[0].device
         vectors = [
             torch.stack([rademacher(self._seed, k, n, p.shape, p.dtype, device) for k in chunk])
@@ -71,6 +74,7 @@ class HessianDiagonal:
             gradients = torch.autograd.grad(loss, self._parameters, create_graph=True, materialize_grads=True)
             for product, hv in zip(products, self._second(gradients, vectors), strict=True):
                 product += hv
+        processes.join(products)
         for name, vector, product in zip(self._names, vectors, products, strict=True):
             self._means[name].add(vector.to(self._dtype) * product / predicted)
         return losses

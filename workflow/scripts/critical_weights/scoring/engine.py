@@ -83,12 +83,12 @@ def check_processes(family: str, count: int) -> None:
     """Check that so many processes can share the texts of a family.
 
     Raises:
-        ConfigError: only one can.
+        ConfigError: there are no texts to share.
 
     """
-    if count > 1 and family != "gradient":
-        raise ConfigError(f"the {family} family is scored in one process", got=f"{count} processes",
-                          fix="Set scoring: processes: 1")  # fmt: skip
+    if count > 1 and family == "static":
+        raise ConfigError("the static family reads no texts that processes could share", got=f"{count} processes",
+                          fix="Set --processes 1")  # fmt: skip
 
 
 def start_run(
@@ -115,7 +115,7 @@ def start_run(
         kept: the parts that are finished, where the engine works part by part.
 
     Raises:
-        ConfigError: the family cannot be computed by several processes, or there are fewer texts than processes.
+        ConfigError: several processes are to share the texts of a family that reads none, or there are fewer texts.
 
     """
     refuse_train_mode(model)
@@ -128,14 +128,15 @@ def start_run(
         return StaticRun(model, weights)
     if family == "curvature":
         if placement == "resident":
-            return gather_plain(model, texts, family, seed=seed, probes=probes, analysed=analysed)
-        return BlockCurvature(model, texts, plan, weights, device, analysed, seed=seed, probes=probes)
+            return gather_plain(model, texts, family, seed=seed, probes=probes, analysed=analysed, processes=processes)
+        return BlockCurvature(
+            model, texts, plan, weights, device, analysed, seed=seed, probes=probes, processes=processes
+        )
     if family == "forward":
         if placement == "resident":
-            return gather_plain(model, texts, family, analysed=analysed)
-        return BlockForward(model, texts, plan, weights, device)
+            return gather_plain(model, texts, family, analysed=analysed, processes=processes)
+        return BlockForward(model, texts, plan, weights, device, processes)
     wanted = {need for metric in family_metrics(family) for need in metric.needs}
     if placement == "resident":
-        by_text = plan.by_text and processes.count == 1
-        return ResidentGradients(model, texts, wanted, analysed, plan.batch_tokens, processes, by_text=by_text)
+        return ResidentGradients(model, texts, wanted, analysed, plan.batch_tokens, processes, by_text=plan.by_text)
     return BlockGradients(model, texts, wanted, analysed, plan, weights, device, processes, kept)

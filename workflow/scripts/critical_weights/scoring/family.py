@@ -27,6 +27,7 @@ from .seam import Summary, slabs_of
 from .settings import ScoringSettings, check_settings, choose_dense, shaping, versions
 from .stopping import TermSignal
 from .weights import check_weight
+from .write_behind import WriteBehind
 
 
 def score_family(
@@ -81,7 +82,7 @@ def score_family(
         if keeps_parts(family, placed):
             shaped = shaping(facts, texts, settings, dense, dtype, device, placed)
             asked = stack.enter_context(TermSignal()) if stoppable else lambda: False
-            kept = KeptParts(kept_folder(folder, family), shaped, placed.processes, asked)
+            kept = stack.enter_context(KeptParts(kept_folder(folder, family), shaped, placed.processes, asked))
         rehearsal = rehearse(family, model, texts, analysed, placed) if placed.processes.leads else {}
         _log_rehearsal(rehearsal)
         run = start_run(family, model, texts, analysed, placed, seed=settings.seed, probes=settings.probes, kept=kept)
@@ -90,7 +91,8 @@ def score_family(
             return {}
         findings = kept.findings if kept else Findings()
         writers = {} if kept else _open_stores(family, folder, stack)
-        sink = kept.add if kept else lambda metric, scores: writers[metric].add(scores)
+        behind = stack.enter_context(WriteBehind(lambda metric, scores: writers[metric].add(scores)))
+        sink = kept.add if kept else behind
         scorer = Scorer(family, entries, dense, settings.candidates, run.summary, findings, sink)
         for item in slabs_of(run):
             scorer.add(item)
@@ -99,7 +101,8 @@ def score_family(
         if kept:  # every part, whether this run computed it or an earlier one
             writers = _open_stores(family, kept.folder, stack)
             for metric, scores in kept.tensors():
-                writers[metric].add(scores)
+                behind(metric, scores)
+        behind.wait()
         for name, reason in findings.skipped.items():
             logger(__name__).info("no %s metrics for %s: %s", family, name, reason)
         laws = check_laws(findings.sums, facts, dtype) if family == "gradient" else []

@@ -17,6 +17,7 @@ from .compact import compact_embedding, used_tokens
 from .head import ChunkedHead
 from .loss import accumulator_dtype
 from .outside import Outside
+from .processes import ALONE, Processes
 from .seam import Summary, TensorStatistics
 from .stack import Stack
 from .uses import group_uses
@@ -32,6 +33,7 @@ class BlockForward:
         plan: what bounds its memory.
         weights: where the weights are.
         device: where to compute.
+        processes: those that share the texts; only the first one's statistics are over all of them.
 
     """
 
@@ -42,12 +44,14 @@ class BlockForward:
         plan: BlockPlan,
         weights: Weights,
         device: torch.device,
+        processes: Processes = ALONE,
     ) -> None:
         self.summary = Summary(n_texts=len(texts), n_predicted=sum(len(ids) - 1 for ids in texts))
         self._model = model
         self._plan = plan
         self._weights = weights
-        self._batches = pack(texts, 1, device)
+        self._processes = processes
+        self._batches = pack(processes.share(texts), 1, device)
         self._dtype = accumulator_dtype(next(model.parameters()).dtype)
 
     @torch.no_grad()
@@ -76,16 +80,19 @@ class BlockForward:
                         for b, (_, calls) in enumerate(started):
                             hidden[b] = stack.run_block(index, calls[index], hidden[b])
                             inputs.end_text()
+                    inputs.join(self._processes)
                     yield from self._finished(names, inputs.result())
             with after:  # sees what comes before the blocks once more: that has been counted
                 heads = [stack.head_input(batch, h) for batch, h in zip(self._batches, hidden, strict=True)]
             for _ in self._batches:
                 before.end_text()
                 after.end_text()
+            for seen in (before, after):  # the embedding's own count is made below
+                seen.join(self._processes, outside.others)
             yield from self._finished(outside.others, after.result() | before.result())
         read = lambda chunk: outside.read(self._weights, chunk)  # noqa: E731
         head = ChunkedHead(self._batches, heads, read, outside.chunks(self._plan.chunk_rows), shape, keep=False)
-        self.summary.corpus_loss = head.losses() / self.summary.n_predicted
+        self.summary.corpus_loss = self._processes.total(head.losses()) / self.summary.n_predicted
         yield from self._matrix(outside.embedding, self._token_counts(outside), outside)
         if not outside.tied:
             yield from self._matrix(outside.head, self._head_inputs(heads), outside)
@@ -97,16 +104,21 @@ class BlockForward:
         for end, start in (("", 0), (WITHOUT_FIRST, 1)):
             ids = torch.cat([batch.ids[0, start:] for batch in self._batches])
             counts = torch.bincount(ids, minlength=outside.vocabulary[outside.embedding]).to(self._dtype)[:, None]
-            found |= {"input_abs" + end: counts / len(ids), "input_sq" + end: counts / self.summary.n_texts}
+            found |= self._means(end, counts, counts.clone(), len(ids))
         return found
 
     def _head_inputs(self, heads: Sequence[Tensor]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         for end, start in (("", 0), (WITHOUT_FIRST, 1)):
             x = torch.cat([head[0, start:] for head in heads]).to(self._dtype)
-            found["input_abs" + end] = x.abs().mean(0)[None]
-            found["input_sq" + end] = x.square().sum(0)[None] / self.summary.n_texts
+            found |= self._means(end, x.abs().sum(0)[None], x.square().sum(0)[None], len(x))
         return found
+
+    def _means(self, end: str, total: Tensor, square: Tensor, tokens: int) -> dict[str, Tensor]:
+        """Return the statistics that follow from sums over this process's tokens, so many."""
+        self._processes.join([total, square])
+        count = self._processes.total(tokens)
+        return {"input_abs" + end: total / count, "input_sq" + end: square / self.summary.n_texts}
 
     def _matrix(self, name: str, statistics: dict[str, Tensor], outside: Outside) -> Iterator[TensorStatistics]:
         """Yield embedding or head, slab by slab."""

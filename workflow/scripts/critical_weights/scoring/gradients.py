@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .accumulate import Sums, add_bias, add_linear, add_replayed, add_tied
 from .batches import Batch
-from .text_gradients import TextGradients
+from .text_gradients import TextGradients, Texts
 from .uses import Use, embedding_scale
 
 
@@ -21,7 +21,7 @@ class GradientSums:
         wanted: by name, the statistics to gather.
         uses: the uses that hooks catch.
         dtype: of the sums.
-        by_text: T_s of every text, to keep what is caught of the matrices until their candidates are known; or None.
+        by_text: the texts, to keep what is caught of the matrices until their candidates are known; or None.
 
     Attributes:
         sums: by name.
@@ -35,7 +35,7 @@ class GradientSums:
         wanted: Mapping[str, Collection[str]],
         uses: Iterable[Use],
         dtype: torch.dtype,
-        by_text: Tensor | None = None,
+        by_text: Texts | None = None,
     ) -> None:
         self.parameters = dict(parameters)
         self.sums = {n: Sums.zeros(p.shape, wanted[n], dtype, p.device) for n, p in parameters.items()}
@@ -49,6 +49,7 @@ class GradientSums:
                 self._by_module.setdefault(id(use.module), {})[use.attribute] = use
         self._head: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._batch: Batch | None = None
+        self._by_text = by_text
         self.texts: dict[str, TextGradients] = {}
         if by_text is not None:
             self.texts = {
@@ -96,6 +97,14 @@ class GradientSums:
             texts.add_product(delta, x, self._batch)
         else:
             texts.add_product(x, delta, self._batch)
+
+    def take_texts(self, name: str) -> TextGradients | None:
+        """Return what single texts do at a tensor and forget it; None where some process does not know it."""
+        texts = self.texts.pop(name, None)
+        unknown = texts is None or not texts.seen
+        if self._by_text and self._by_text.processes.any(unknown):
+            return None
+        return texts
 
     def add_plain(self, name: str, gradient: Tensor | None) -> None:
         """Add the gradient of the one text of the batch, as autograd gave it."""

@@ -22,6 +22,7 @@ from torch.nn.functional import linear
 
 from .head import Chunk, LogitShape, ReadChunk
 from .loss import accumulator_dtype
+from .processes import ALONE, Processes
 from .running_mean import RunningMean
 
 Direction = tuple[Tensor | None, Tensor | None]
@@ -66,6 +67,8 @@ class HeadCurvature:
         chunks: which rows go together.
         shape: what the model does to its logits.
         keep: whether logits are kept from one sweep to the next rather than computed again (they fit).
+        predicted: positions of the texts of all processes.
+        processes: those that share the texts; only the first one's estimates are over all of them.
 
     """
 
@@ -77,6 +80,8 @@ class HeadCurvature:
     chunks: Sequence[slice]
     shape: LogitShape
     keep: bool
+    predicted: int
+    processes: Processes = ALONE
     _lse: list[Tensor] = field(default_factory=list)
     _moved: list[Tensor] = field(default_factory=list)
     _kept: dict[int, list[Tensor]] = field(default_factory=dict)
@@ -85,10 +90,9 @@ class HeadCurvature:
         """Learn what follows from the inputs."""
         self._probes = len(self.tangents[0])
         self._dtype = accumulator_dtype(self.inputs[0].dtype)
-        self._positions = sum(len(x) for x in self.inputs)
 
     def losses(self) -> float:
-        """Run the first sweep; return the sum of all texts' losses in nats."""
+        """Run the first sweep; return the sum of this process's texts' losses in nats."""
         peak = [x.new_full((len(x),), -torch.inf, dtype=self._dtype) for x in self.inputs]
         total, chosen = ([torch.zeros_like(p) for p in peak] for _ in range(2))
         moved = [x.new_zeros((self._probes, len(x)), dtype=self._dtype) for x in self.inputs]
@@ -147,17 +151,19 @@ class HeadCurvature:
                         total += change.T @ x
                         total += delta.T @ self.tangents[b][k]
                 if total is not None:
+                    self.processes.join([total])
                     total *= v
                     if add_rows:
                         add_rows(k, chunk.rows, total)
                     weight = self._add(weight, total)
                 if products and vb is not None:
+                    self.processes.join([total_bias])
                     bias = self._add(bias, total_bias.mul_(vb))
             yield HeadPart(chunk, weight, bias)
 
     def _add(self, mean: RunningMean | None, estimate: Tensor) -> RunningMean:
         mean = mean or RunningMean(estimate.shape, estimate.dtype, estimate.device)
-        mean.add(estimate.div_(self._positions)[None])
+        mean.add(estimate.div_(self.predicted)[None])
         return mean
 
     def _logits(self) -> Iterator[tuple[Chunk, list[Tensor]]]:

@@ -16,7 +16,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from torch import Tensor
 
@@ -28,6 +29,7 @@ from .checks import SignedSums
 from .part_files import PartWriter, is_whole, read_part, read_state, write_state
 from .processes import ALONE, Processes
 from .scored import Findings
+from .write_behind import WriteBehind
 
 SETTINGS = "settings.json"
 OPEN = "open.zip"
@@ -75,7 +77,7 @@ class NothingKept:
 
 
 class KeptParts:
-    """The parts of one run; see the module's docstring and :class:`Kept`.
+    """The parts of one run, a context manager; see the module's docstring and :class:`Kept`.
 
     Args:
         folder: the hidden folder of the family.
@@ -102,9 +104,20 @@ class KeptParts:
         self._stop = stop
         self._state: dict[str, Tensor] = {}
         self._writer: PartWriter | None = None
+        self._behind = WriteBehind(self._write)
         self.finished = processes.agree(self._look(settings) if processes.leads else 0)
         if self.finished:
             self._read_state()
+
+    def __enter__(self) -> Self:
+        """Return the parts."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Write no more."""
+        self._behind.__exit__(kind, error, traceback)
 
     def take_state(self) -> dict[str, Tensor]:
         """Return the tensors that the engine told with the newest part, on the CPU, and forget them."""
@@ -112,7 +125,10 @@ class KeptParts:
         return state
 
     def add(self, metric: str, scores: TensorScores) -> None:
-        """Put one tensor's scores by one metric into the part that is being computed."""
+        """Put one tensor's scores by one metric into the part that is being computed; they are written meanwhile."""
+        self._behind(metric, scores)
+
+    def _write(self, metric: str, scores: TensorScores) -> None:
         if self._writer is None:
             self._writer = PartWriter(self.folder / OPEN)
         self._writer.add(metric, scores)
@@ -122,8 +138,10 @@ class KeptParts:
 
         Raises:
             Stopped: the run was asked to end here.
+            Exception: whatever writing the part's scores raised.
 
         """
+        self._behind.wait()
         self.finished += 1
         rank = self._processes.rank
         self._write_state(state, facts)

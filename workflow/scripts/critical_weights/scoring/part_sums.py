@@ -11,6 +11,7 @@ from .accumulate import Sums
 from .capture import Capture
 from .gradients import GradientSums
 from .seam import TensorStatistics
+from .text_gradients import Texts
 from .uses import Use
 
 Means = Callable[[Sums], dict[str, Tensor]]
@@ -26,7 +27,7 @@ class PartSums(GradientSums):
         wanted: statistics of each tensor.
         caught: uses of the tensors that hooks can catch; of the others autograd's own gradient is taken.
         dtype: of the sums.
-        by_text: T_s of every text, to tell each text's own gradient of single weights; or None.
+        by_text: the texts, to tell each one's own gradient of single weights; or None.
 
     """
 
@@ -37,7 +38,7 @@ class PartSums(GradientSums):
         wanted: Mapping[str, Collection[str]],
         caught: Mapping[str, list[Use]],
         dtype: torch.dtype,
-        by_text: Tensor | None = None,
+        by_text: Texts | None = None,
     ) -> None:
         parameters = dict(model.named_parameters())
         names = list(names)
@@ -60,10 +61,10 @@ class PartSums(GradientSums):
         for name in list(self.sums):
             own = means(self.sums.pop(name))
             parameter = self.parameters[name].detach()
-            texts = self.texts.pop(name, None)
-            if texts and not texts.seen:
-                texts = None
+            texts = self.take_texts(name)
             yield TensorStatistics(name, parameter.to(next(iter(own.values())).dtype), own, texts)
+            if texts:
+                texts.close()
 
     def forget_texts(self) -> None:
         """Forget what single texts did so far: a run that goes on behind this point would not know it."""

@@ -17,6 +17,7 @@ from ..metrics import FAMILIES
 from .activations import InputStatistics
 from .curvature import HessianDiagonal
 from .loss import accumulator_dtype, every_token_counts, refuse_train_mode, text_loss
+from .processes import ALONE, Processes
 from .seam import Summary, TensorStatistics
 
 
@@ -32,8 +33,10 @@ class PlainRun:
         seed: int,
         probes: int,
         probed: Collection[str],
+        processes: Processes = ALONE,
     ) -> None:
-        self.summary = Summary()
+        self.summary = Summary(n_texts=len(texts), n_predicted=sum(len(ids) - 1 for ids in texts))
+        self._processes = processes
         self._model = model
         self._family = family
         self._seed = seed
@@ -41,7 +44,8 @@ class PlainRun:
         self._probed = probed
         self._parameters = dict(model.named_parameters())
         first = next(iter(self._parameters.values()))
-        self._texts = [torch.tensor([list(ids)], dtype=torch.long, device=first.device) for ids in texts]
+        own = processes.share(texts)
+        self._texts = [torch.tensor([list(ids)], dtype=torch.long, device=first.device) for ids in own]
         self._dtype = accumulator_dtype(first.dtype)
 
     def __iter__(self) -> Iterator[TensorStatistics]:
@@ -59,9 +63,7 @@ class PlainRun:
             yield TensorStatistics(name, parameter.detach().to(self._dtype), own)
 
     def _seen(self, losses: float) -> None:
-        self.summary.n_texts = len(self._texts)
-        self.summary.n_predicted = sum(ids.shape[1] - 1 for ids in self._texts)
-        self.summary.corpus_loss = losses / self.summary.n_predicted
+        self.summary.corpus_loss = self._processes.total(losses) / self.summary.n_predicted
 
     def _progress(self) -> Iterator[Tensor]:
         return progress(self._texts, len(self._texts), f"{self._family} pass", "texts")
@@ -73,6 +75,7 @@ class PlainRun:
                 losses += text_loss(self._model, ids).item()
                 inputs.end_text()
         self._seen(losses)
+        inputs.join(self._processes)
         gathered = inputs.result()
         self.summary.missing = {
             name: "no product of it with an input was seen" for name in self._parameters if name not in gathered
@@ -110,7 +113,7 @@ class PlainRun:
 
     def _curvature(self) -> dict[str, dict[str, Tensor]]:
         estimate = HessianDiagonal(self._model, self._probed, self._dtype, seed=self._seed, probes=self._probes)
-        losses = estimate.run(self._texts)
+        losses = estimate.run(self._texts, self.summary.n_predicted, self._processes)
         self._seen(losses)
         gathered = estimate.result()
         self.summary.missing = {name: "no probe moves it" for name in self._parameters if name not in gathered}
@@ -125,6 +128,7 @@ def gather_plain(
     seed: int = 0,
     probes: int = 10,
     analysed: Collection[str] | None = None,
+    processes: Processes = ALONE,
 ) -> PlainRun:
     """Start one pass of the plain engine.
 
@@ -135,6 +139,8 @@ def gather_plain(
         seed: of the curvature probes.
         probes: number of curvature probes, at least two.
         analysed: the tensors that curvature probes move; by default those of two dimensions or more.
+        processes: those that share the texts, for the families ``forward`` and ``curvature``; only the first one's
+            statistics are over all of them.
 
     Raises:
         ValueError: the model is in train mode, or the family is unknown (mistakes in the calling code).
@@ -145,4 +151,4 @@ def gather_plain(
         raise ValueError(f"unknown family {family}")
     if analysed is None:
         analysed = {name for name, p in model.named_parameters() if p.dim() >= 2}
-    return PlainRun(model, texts, family, seed=seed, probes=probes, probed=analysed)
+    return PlainRun(model, texts, family, seed=seed, probes=probes, probed=analysed, processes=processes)

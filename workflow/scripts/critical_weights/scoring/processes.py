@@ -49,7 +49,11 @@ class Processes:
 
     def share(self, texts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
         """Return this process's texts; see :func:`shares`."""
-        return shares(texts, self.count)[self.rank]
+        return [texts[place] for place in self.places(texts)]
+
+    def places(self, texts: Sequence[Sequence[int]]) -> list[int]:
+        """Return the places of this process's texts among all, ascending."""
+        return deal(texts, self.count)[self.rank]
 
     def join(self, tensors: Iterable[Tensor]) -> None:
         """Add each tensor up over all processes, in place, in the first one; the others' are spoilt."""
@@ -93,6 +97,11 @@ ALONE = Processes()
 
 
 def shares(texts: Sequence[Sequence[int]], count: int) -> list[list[Sequence[int]]]:
+    """Return the texts of each process, in their order; see :func:`deal`."""
+    return [[texts[place] for place in own] for own in deal(texts, count)]
+
+
+def deal(texts: Sequence[Sequence[int]], count: int) -> list[list[int]]:
     """Deal texts out so that each process has about as many tokens: the longest first, to whoever has least.
 
     Args:
@@ -100,7 +109,7 @@ def shares(texts: Sequence[Sequence[int]], count: int) -> list[list[Sequence[int
         count: of processes.
 
     Returns:
-        The texts of each process, in their order.
+        The places of each process's texts, ascending.
 
     Raises:
         ConfigError: a process would have none.
@@ -114,7 +123,7 @@ def shares(texts: Sequence[Sequence[int]], count: int) -> list[list[Sequence[int
         rank = tokens.index(min(tokens))
         tokens[rank] += len(texts[index])
         dealt[rank].append(index)
-    return [[texts[i] for i in sorted(own)] for own in dealt]
+    return [sorted(own) for own in dealt]
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class TensorReducer:
         self._best: Arrays = {}
         self._lines: dict[str, list[NDArray[np.float64]]] = {}
         self._clipped = 0
-        self._dense: list[NDArray[np.float32]] | None = [] if dense else None
+        self._dense = np.empty(entry["shape"], np.float32) if dense else None
         self._slices = 0
         self._buffer: Tensor | None = None
         self._by_text = ByText(metric)
@@ -82,7 +82,7 @@ class TensorReducer:
         if self._metric.name == "obd_hutch":
             self._clipped += int((item.statistics["hessian_diag"] < 0).sum())
         if self._dense is not None:
-            self._dense.append(score.cpu().numpy().copy())
+            self._dense[self._slices : self._slices + len(score)] = score.cpu().numpy()
         self._slices += score.shape[0]
 
     @property
@@ -112,7 +112,7 @@ class TensorReducer:
             histogram=np.asarray(self._histogram),
             candidates=self._best,
             lines={name: self._joined_lines(name, parts) for name, parts in self._lines.items()},
-            scores=None if self._dense is None else np.concatenate(self._dense),
+            scores=self._dense,
             texts=self._by_text.arrays(),
         )
 

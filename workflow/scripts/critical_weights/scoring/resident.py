@@ -21,7 +21,7 @@ from .gradients import GradientSums
 from .loss import accumulator_dtype, every_token_counts
 from .processes import ALONE, Processes
 from .seam import Summary, TensorStatistics
-from .text_gradients import predicted_positions
+from .text_gradients import Texts
 from .uses import find_uses, run_model
 
 BATCH_TOKENS = 2048
@@ -37,7 +37,7 @@ class ResidentGradients:
         analysed: the analysed tensors.
         batch_tokens: padded tokens a batch at most.
         processes: those that share the texts; only the first one's statistics are over all of them.
-        by_text: whether to tell each text's own gradient of single weights; one process alone can.
+        by_text: whether to tell each text's own gradient of single weights.
 
     """
 
@@ -59,7 +59,7 @@ class ResidentGradients:
         self._parameters = dict(model.named_parameters())
         self._wanted = {name: wanted if name in analysed else ("grad",) for name in self._parameters}
         self._batch_tokens = batch_tokens
-        self._by_text = predicted_positions(texts, next(model.parameters()).device) if by_text else None
+        self._by_text = Texts.of(texts, next(model.parameters()).device, processes) if by_text else None
 
     def __iter__(self) -> Iterator[TensorStatistics]:
         """Run every batch, then yield each tensor in the model's order."""
@@ -89,7 +89,10 @@ class ResidentGradients:
             sums = gather.sums.pop(name)
             self._processes.join(sums.tensors.values())
             means = sums.means(self.summary.n_texts, self.summary.n_predicted)
-            yield TensorStatistics(name, parameter.detach().to(dtype), means, gather.texts.pop(name, None))
+            texts = gather.take_texts(name)
+            yield TensorStatistics(name, parameter.detach().to(dtype), means, texts)
+            if texts:
+                texts.close()
 
 
 def batch_loss(logits: Tensor, batch: Batch) -> Tensor:

@@ -44,7 +44,7 @@ class Scorer:
         sink: where scores go.
 
     Attributes:
-        seconds: spent on scores, writing included.
+        seconds: spent on scores, and waiting for them to be written.
 
     """
 

@@ -3,6 +3,9 @@
 At position (i, j) of a Linear's weight the gradient of text s is ``sum_t delta_t[i] x_t[j]``: for a thousand candidates
 of a tensor that is little work and little memory, and from it every figure of a resampled set of texts follows
 without another pass. The part of position 0 is kept apart, for the variant without it.
+
+Several processes know their own texts only, and the first one alone knows the candidates: it asks, while the others
+stand ready to answer until it says that it needs no more of a tensor.
 """
 
 from __future__ import annotations
@@ -14,14 +17,32 @@ import torch
 from torch import Tensor
 
 from .batches import Batch
+from .processes import ALONE, Processes
 
 TEXT_CANDIDATES = 1000
 """Candidates of a tensor, best first, whose gradient is kept for each text."""
 
 
-def predicted_positions(texts: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Return T_s of every text, (N,)."""
-    return torch.tensor([len(ids) - 1 for ids in texts], dtype=torch.int64, device=device)
+@dataclass(frozen=True)
+class Texts:
+    """Whose gradients are told apart.
+
+    Attributes:
+        predicted: (N,) T_s of every text, in calibration order.
+        own: places of this process's texts among them.
+        processes: those that share the texts.
+
+    """
+
+    predicted: Tensor
+    own: Tensor
+    processes: Processes = ALONE
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]], device: torch.device, processes: Processes = ALONE) -> Texts:
+        """Return what there is to know of texts, given as the token ids of each, of all processes."""
+        predicted = torch.tensor([len(ids) - 1 for ids in texts], dtype=torch.int64, device=device)
+        return cls(predicted, torch.tensor(processes.places(texts), device=device), processes)
 
 
 @dataclass(frozen=True)
@@ -48,14 +69,14 @@ class TextGradients:
 
     Attributes:
         columns: entries of a row of the tensor.
-        predicted: T_s of every text, in calibration order.
+        of: the texts.
         dtype: of the result.
         first_row: which row of the tensor the first one of the products' rows is.
 
     """
 
     columns: int
-    predicted: Tensor
+    of: Texts
     dtype: torch.dtype
     first_row: int = 0
     _parts: list[_Product | _Tokens] = field(default_factory=list)
@@ -75,7 +96,7 @@ class TextGradients:
 
     @torch.no_grad()
     def at(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g_s = dL_s/dw of some weights.
+        """Return g_s = dL_s/dw of some weights, in the first process.
 
         Args:
             index: (m,) flat indices in storage order.
@@ -85,11 +106,33 @@ class TextGradients:
             product has; an embedding's use counts in full whatever the position.
 
         """
+        if len(index):
+            self.of.processes.agree(index.cpu())
+        return self._joined(index)
+
+    @torch.no_grad()
+    def close(self) -> None:
+        """Say that no more weights are asked for; in another process than the first, answer until then."""
+        processes = self.of.processes
+        if processes.leads:
+            processes.agree(None)
+            return
+        while (index := processes.agree(None)) is not None:
+            self._joined(index.to(self.of.own.device))
+
+    def _joined(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what all processes together know of some weights: each of them has 0 for the others' texts."""
+        found = self._of_own_texts(index)
+        if len(index):
+            self.of.processes.join(found)
+        return found
+
+    def _of_own_texts(self, index: Tensor) -> tuple[Tensor, Tensor]:
         rows, columns = index // self.columns, index % self.columns
-        whole = torch.zeros(len(index), len(self.predicted), dtype=self.dtype, device=index.device)
+        whole = torch.zeros(len(index), len(self.of.predicted), dtype=self.dtype, device=index.device)
         first = torch.zeros_like(whole)
         for part in self._parts:
-            places = torch.tensor(part.batch.places, device=index.device)
+            places = self.of.own[list(part.batch.places)]
             if isinstance(part, _Product):
                 both = part.left[:, :, rows - self.first_row].to(self.dtype) * part.right[:, :, columns].to(self.dtype)
                 both *= part.batch.mask()[:, :, None]
@@ -102,7 +145,7 @@ class TextGradients:
 
     def statistics(self, gradients: Tensor) -> dict[str, Tensor]:
         """Return the statistics of :mod:`critical_weights.metrics.statistics` that follow from (m, N) gradients."""
-        predicted = self.predicted.to(gradients.dtype)
+        predicted = self.of.predicted.to(gradients.dtype)
         per_token = gradients / predicted
         return {
             "grad": gradients.sum(1) / predicted.sum(),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
@@ -109,7 +111,7 @@ def find_uses(model: nn.Module, batch: Batch) -> tuple[list[Use], list[str]]:
 
 def _kind(module: nn.Module, attribute: str) -> str:
     """Return the kind of a use, or an empty word where hooks cannot tell a parameter's gradient."""
-    if type(module).forward is nn.Linear.forward:
+    if isinstance(module, nn.Linear) and is_linear(type(module)):
         return {"weight": "linear", "bias": "bias"}.get(attribute, "")
     if isinstance(module, Conv1D):
         return {"weight": "conv1d", "bias": "bias"}.get(attribute, "")
@@ -121,6 +123,37 @@ def _kind(module: nn.Module, attribute: str) -> str:
     if leaf and "Norm" in type(module).__name__ and all(p.dim() == 1 for p in module.parameters()):
         return "replay"
     return ""
+
+
+@cache
+def is_linear(kind: type[nn.Linear]) -> bool:
+    """Return whether a kind of Linear with a ``forward`` of its own does as ``nn.Linear``, tried on a small one.
+
+    Outputs and gradients have to agree, with and without a bias; one that needs more than weight and bias does not.
+    """
+    if kind.forward is nn.Linear.forward:
+        return True
+    generator = torch.Generator().manual_seed(0)
+    draw = partial(torch.randn, generator=generator, dtype=torch.float64)
+    for bias in (True, False):
+        small = skip_init(nn.Linear, 5, 3, bias=bias, dtype=torch.float64)  # draws no random number
+        x, upstream = draw(2, 4, 5, requires_grad=True), draw(2, 4, 3)
+        with torch.no_grad():
+            for parameter in small.parameters():
+                parameter.copy_(draw(parameter.shape))
+        found = []
+        with torch.enable_grad():
+            for forward in (nn.Linear.forward, kind.forward):
+                try:
+                    y = forward(small, x)
+                    found.append([y, *torch.autograd.grad(y, [x, *small.parameters()], upstream)])
+                except Exception:  # whatever it is that a small Linear does not have
+                    return False
+        if not all(
+            a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(*found, strict=True)
+        ):
+            return False
+    return True
 
 
 def run_model(model: nn.Module, batch: Batch) -> Tensor:

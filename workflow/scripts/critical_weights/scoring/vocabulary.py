@@ -14,7 +14,7 @@ from .head import ChunkedHead
 from .outside import Outside
 from .part_sums import Means
 from .seam import TensorStatistics
-from .text_gradients import TextGradients
+from .text_gradients import TextGradients, Texts
 from .weights import Weights
 
 
@@ -31,7 +31,7 @@ class Vocabulary:
         chunk_rows: rows of a chunk; None for all of them.
         dtype: of the sums.
         device: where to compute.
-        by_text: T_s of every text, to tell each text's own gradient of single weights; or None.
+        by_text: the texts, to tell each one's own gradient of single weights; or None.
 
     """
 
@@ -43,7 +43,7 @@ class Vocabulary:
     chunk_rows: int | None
     dtype: torch.dtype
     device: torch.device
-    by_text: Tensor | None = None
+    by_text: Texts | None = None
 
     def head(
         self,
@@ -86,9 +86,12 @@ class Vocabulary:
                 if own:
                     biases.append((chunk.bias, self.means(own)))
                 item = TensorStatistics(name, chunk.weight.to(self.dtype), self.means(sums), texts)
-                del sums, chunk, deltas, delta, texts
+                del sums, chunk, deltas, delta
             yield item
             del item
+            if texts:
+                texts.close()
+            del texts
         if biases:
             means = {s: torch.cat([m[s] for _, m in biases]) for s in biases[0][1]}
             yield TensorStatistics(bias, torch.cat([v for v, _ in biases]).to(self.dtype), means)
@@ -121,6 +124,8 @@ class Vocabulary:
                 del weight, slab
                 yield item
                 del item
+            if texts:
+                texts.close()
 
     def _texts(self, name: str, columns: int, first_row: int = 0) -> TextGradients | None:
         """Return where to note what single texts do at a matrix, or None where that is not wanted."""

@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelError
 from ..model_facts import read_config
+from ..model_load import fit_experts
 from ..model_source import check_folder
 
 
@@ -191,6 +192,7 @@ def empty_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     config = read_config(folder)
     with _parameters_on_meta():
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    fit_experts(model, dtype)
     return model.eval().requires_grad_(True)
 
 

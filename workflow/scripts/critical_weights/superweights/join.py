@@ -49,7 +49,7 @@ def superweights_table(
     by_metric: list[tuple[str, list[dict[str, Any]]]] = []
     for path in stores:
         with open_store(path, {"model_sha256": facts["sha256"]}) as store:
-            total = sum(store.tensor_attributes(name)["numel"] for name in store.names)
+            total = sum(store.tensor_attributes(name, ("numel",))["numel"] for name in store.names)
             found = [{**asdict(place), "weights": total} for place in places_of(store, addresses)]
             by_metric.append((store.attributes["metric"], found))
     rows = [

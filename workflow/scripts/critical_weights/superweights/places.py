@@ -92,7 +92,7 @@ class _Counter:
 
     def __init__(self, store: ScoreStore, name: str, index: NDArray[np.int64], score: NDArray[np.float32]) -> None:
         self._index, self._score = index, score
-        self._numel = store.tensor_attributes(name)["numel"]
+        self._numel = store.tensor_attributes(name, ("numel",))["numel"]
         self._edges = store.edges
         self._read = partial(store.dense, name) if store.has_dense(name) else None
         self._count = partial(store.histogram, name)

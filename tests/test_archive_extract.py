@@ -1,0 +1,224 @@
+"""Unpacking an archive: checked first, into a new folder, whole or not at all; and what its README tells."""
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from critical_weights import archive_extract
+from critical_weights.archive import make_archive, zip_info
+from critical_weights.archive_config import study_config, told_settings
+from critical_weights.archive_extract import extract_archive
+from critical_weights.archive_verify import verify_archive
+from critical_weights.config import complete, config_errors, merge, read_config
+from critical_weights.errors import ArchiveError
+from script_call import call_script
+from synthetic_results import MODEL, experiments, finish, make_results
+
+LABELS = ["gradsq_perlayer_k3", "mag_global_k20"]
+RUNS = experiments(LABELS)
+TOP = f"{RUNS[0].path}/top_weights.csv"
+CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
+SETTINGS = {
+    "models": {MODEL: {"source": "hub", "repo": "someone/tiny", "revision": "main"}, "other": {"source": "bundled"}},
+    "phases": {"p2": {"texts": "/home/me/mine.txt", "evaluation": "default", "seed": 1}, "p9": {"texts": "default"}},
+    "scoring": {"device": "cuda", "placement": "auto", "processes": 2, "probes": 10},
+    "criteria": "/home/me/criteria.yaml",
+}
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sealed")
+    root = make_results(folder / "results", LABELS)
+    finish(root, LABELS)
+    return make_archive(root, RUNS, folder / "archive", told_settings(SETTINGS))
+
+
+@pytest.fixture
+def copy(sealed, tmp_path):
+    path = tmp_path / "copy.zip"
+    path.write_bytes(sealed.read_bytes())
+    return path
+
+
+def inside(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rewrite(path, change=None, drop=(), add=()):
+    files = {name: content for name, content in inside(path).items() if name not in drop}
+    files |= change or {}
+    entries = [(zip_info(name), content) for name, content in files.items()]
+    entries += [(zip_info(item) if isinstance(item, str) else item, b"x") for item in add]
+    with zipfile.ZipFile(path, "w") as new:
+        for info, content in sorted(entries, key=lambda entry: entry[0].filename):
+            new.writestr(info, content)
+
+
+def on_disk(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def nothing_but(folder, *names):
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+def test_what_is_unpacked_is_what_is_inside(copy, tmp_path):
+    folder = extract_archive(copy, tmp_path / "new" / "out")
+    assert on_disk(folder) == inside(copy)
+    nothing_but(tmp_path / "new", "out")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert folder.stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "link"])
+def test_nothing_is_written_over(copy, tmp_path, there):
+    out = tmp_path / "out"
+    if there == "link":
+        out.symlink_to(tmp_path / "nowhere")
+    else:
+        out.mkdir() if there == "folder" else out.write_text("mine")
+    with pytest.raises(ArchiveError, match="out is there already, and nothing is written over it"):
+        extract_archive(copy, out)
+    nothing_but(tmp_path, "copy.zip", "out")
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def link():
+    info = zip_info("p2/link")
+    info.external_attr = 0o120777 << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    "harm, told",
+    [
+        (flip, "(damaged|changed|header|packed form)"),
+        (lambda path: rewrite(path, change={TOP: b"other"}), f"{TOP}: has 5 bytes, the manifest says"),
+        (lambda path: rewrite(path, drop=[TOP]), f"{TOP}: missing from the archive"),
+        (lambda path: rewrite(path, add=["p2/extra.txt"]), "p2/extra.txt: added, the manifest does not list it"),
+        (lambda path: rewrite(path, add=["../evil.sh"]), r"\.\./evil.sh: has a path that climbs out"),
+        (lambda path: rewrite(path, add=["/tmp/evil.sh"]), "/tmp/evil.sh: has an absolute path"),
+        (lambda path: rewrite(path, add=[link()]), "p2/link: is a symbolic link"),
+        (lambda path: rewrite(path, add=[TOP.upper()]), "is the same file as .* where capitals do not count"),
+    ],
+    ids=["flipped byte", "changed", "missing", "added", "climbs out", "absolute", "link", "capitals"],
+)
+def test_a_faulty_archive_is_not_unpacked(copy, tmp_path, harm, told):
+    harm(copy)
+    with pytest.raises(ArchiveError, match=f"nothing was unpacked: .*{told}"):
+        extract_archive(copy, tmp_path / "out")
+    nothing_but(tmp_path, "copy.zip")
+
+
+def test_an_archive_that_changes_after_the_check_leaves_nothing(copy, tmp_path, monkeypatch):
+    def late(path):
+        faults = verify_archive(path)
+        rewrite(path, change={TOP: inside(path)[TOP][:-1] + b"?"})
+        return faults
+
+    monkeypatch.setattr(archive_extract, "verify_archive", late)
+    with pytest.raises(ArchiveError, match=rf"{TOP} changed while the archive was unpacked"):
+        extract_archive(copy, tmp_path / "out")
+    nothing_but(tmp_path, "copy.zip")
+
+
+def test_of_a_file_no_more_is_written_than_the_manifest_lists(copy, tmp_path, monkeypatch):
+    rewrite(copy, change={TOP: b"\0" * (64 << 20)})
+    monkeypatch.setattr(archive_extract, "verify_archive", lambda path: [])
+    written = []
+    monkeypatch.setattr(archive_extract.shutil, "rmtree", lambda part, **_: written.append(on_disk(Path(part))))
+    with pytest.raises(ArchiveError, match=f"{TOP} changed"):
+        extract_archive(copy, tmp_path / "out")
+    assert len(written[0][TOP]) < 1 << 20
+
+
+def test_an_archive_larger_than_the_disk_is_refused(copy, tmp_path, monkeypatch):
+    free = type("Usage", (), {"free": 10})
+    monkeypatch.setattr(archive_extract.shutil, "disk_usage", lambda place: free)
+    with pytest.raises(ArchiveError, match=r"does not fit on the disk; got 10 free bytes; expected [0-9,]+"):
+        extract_archive(copy, tmp_path / "out")
+    nothing_but(tmp_path, "copy.zip")
+
+
+def test_the_script_unpacks_and_refuses_in_one_line(copy, tmp_path, capsys):
+    assert call_script("archive", "extract", copy, tmp_path / "out") == 0
+    assert (tmp_path / "out" / TOP).is_file()
+    capsys.readouterr()
+    rewrite(copy, drop=[TOP])
+    assert call_script("archive", "extract", copy, tmp_path / "again") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"nothing was unpacked: {TOP}: missing from the archive" in line
+
+
+# ------------------------------------------------------------------------------------------- what it tells a stranger
+
+
+def test_readme_says_what_made_it_and_the_commands(sealed):
+    files = inside(sealed)
+    text = files["README.md"].decode()
+    model = json.loads(files[f"p2/{MODEL}/model.json"])
+    texts = json.loads(files[f"p2/{MODEL}/calibration.json"])
+    manifest = json.loads(files[f"{RUNS[0].path}/experiment_manifest.json"])
+    for fact in (model["sha256"], texts["sha256"], manifest["git"]["commit"] or "no git checkout", *LABELS,
+                 manifest["versions"]["manifest"]["numpy"]):  # fmt: skip
+        assert fact in text
+    assert "archive.py verify critical_weight_analysis_complete.zip" in text
+    assert "--configfile first/config.json" in text
+    assert "uncommitted changes" in text or not manifest["git"]["commit"]
+    tables = {Path(name).name for name in files if name.endswith(".csv") and "/plots/" not in name}
+    assert all(f"| `{table}` |" in text for table in tables)
+    assert "| `downstream.csv` |" not in text
+
+
+def test_citation_is_the_projects_own(sealed):
+    assert inside(sealed)["CITATION.cff"] == (CONFIG.parents[1] / "CITATION.cff").read_bytes()
+    assert "`CITATION.cff`" in inside(sealed)["MANIFEST.md"].decode()
+
+
+def test_config_of_the_archive_has_no_place_on_a_machine_and_only_what_is_used(sealed):
+    config = json.loads(inside(sealed)["config.json"])
+    assert config["experiments"] == [run.path for run in RUNS]
+    assert list(config["models"]) == [MODEL]
+    assert config["phases"] == {"p2": {"texts": "mine.txt", "evaluation": "default", "seed": 1}}
+    assert config["scoring"] == {"probes": 10}
+    assert config["criteria"] == "criteria.yaml"
+    assert b"/home" not in b"".join(inside(sealed).values())
+
+
+def test_a_model_of_the_hub_is_pinned_to_its_commit(tmp_path):
+    root = make_results(tmp_path, LABELS)
+    path = root / "p2" / MODEL / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"revision": "c0ffee"}))
+    assert study_config(told_settings(SETTINGS), RUNS, root)["models"][MODEL]["revision"] == "c0ffee"
+
+
+def test_the_default_study_is_told_as_a_config_that_is_accepted():
+    config = complete(read_config(CONFIG))
+    told = json.loads(json.dumps(told_settings(config)))
+    assert config_errors(merge(read_config(CONFIG), told)) == []
+    assert complete(merge(read_config(CONFIG), told))["interventions"] == config["interventions"]
+
+
+def test_without_settings_the_readme_points_to_those_of_the_experiments(tmp_path):
+    root = make_results(tmp_path / "results", LABELS)
+    finish(root, LABELS)
+    files = inside(make_archive(root, RUNS, tmp_path / "archive"))
+    assert "config.json" not in files
+    assert "The settings of each experiment are in its `config.json`." in files["README.md"].decode()
+
+
+def test_zip_readers_other_than_this_one_can_unpack_it(sealed, tmp_path):
+    zipfile.ZipFile(io.BytesIO(sealed.read_bytes())).extractall(tmp_path)
+    assert on_disk(tmp_path) == inside(sealed)

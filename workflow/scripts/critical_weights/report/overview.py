@@ -1,0 +1,123 @@
+"""One phase and model on half a page: settings, every metric's main figures in one row, and who agrees with whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import show, tables_judged, tables_scores
+from .analysis import at_one_k
+from .facts_stability import at_k
+from .findings_stability import SHOWN_K
+from .sheet import CODE, NUMBER, TEXT, Table, named, or_dash
+from .study_facts import checkpoint, first_percent, leader, spikes
+
+
+def overview(facts: Mapping[str, Any]) -> dict[str, Table]:
+    """Return the tables of the overview of one phase and model, from the facts of its report."""
+    return {
+        "setup": setup(facts),
+        "metrics": metrics(facts),
+        "agreement": agreement(facts),
+        "selections": tables_scores.selections(facts["experiments"], facts["metrics"]),
+        "criteria": tables_judged.criteria(facts["criteria"]),
+    }
+
+
+def setup(facts: Mapping[str, Any]) -> Table:
+    """What was scored on what."""
+    model, texts, analysed = facts["model"], facts["texts"], facts["model"]["analysed"]
+    used = texts["calibration"]
+    losses = {show.real(loss["value"], 6): loss for loss in facts["corpus_loss"]}
+    stores = [metric["store"] for metric in facts["metrics"].values()]
+    dtypes = dict.fromkeys(or_dash(store.get("model_dtype")) for store in stores)
+    return named("Set-up", [
+        ("model", f"{model['model']}, {model.get('architecture') or show.UNKNOWN}"),
+        ("checkpoint", checkpoint(model)),
+        ("weights scored", f"{show.count(analysed['n_weights'])} of {show.count(model['n_weights'])} "
+                           f"({show.share(analysed['n_weights'] / model['n_weights'])})"),
+        ("parameter tensors scored", f"{show.count(analysed['n_tensors'])} of {show.count(model['n_tensors'])}"),
+        ("transformer blocks", show.count(model.get("n_layers"))),
+        ("dtype while scoring", ", ".join(dtypes)),
+        ("calibration texts", f"{show.count(used['n_texts'])}, {show.count(used['n_texts'] - used['n_duplicates'])} "
+                              f"of them different, {show.count(used['n_predicted'])} predicted tokens"),
+        ("evaluation texts", show.count(texts["evaluation"]["n_texts"])),
+        ("seed", or_dash(texts["seed"])),
+        ("corpus loss (nats per token)", "; ".join(
+            f"{value} over {show.count(loss['n_tokens'])} tokens" for value, loss in losses.items()) or "no text read"),
+        ("activation spikes", _spikes(facts["superweights"])),
+    ], "The corpus loss is the sum of next-token losses over all calibration texts, divided by all predicted tokens; "
+       "where scoring passes batch differently, their last digits differ.")  # fmt: skip
+
+
+def _spikes(known: Mapping[str, Any] | None) -> str:
+    if known is None:
+        return "not looked for"
+    texts = f"in {show.plural(known['texts'], 'text')}" if known["texts"] is not None else "in the texts"
+    return f"{show.count(len(spikes(known)))} {texts}"
+
+
+def metrics(facts: Mapping[str, Any]) -> Table:
+    """A row a metric: how unequal its scores are, where they lie, how far the ranking holds, what it does."""
+    verdicts = {row["metric"]: row for row in (facts["stability"] or {}).get("verdicts", []) if row["mode"] == "global"}
+    damage = {row["metric"]: row for row in (facts["validation"] or {}).get("verdict", []) if row["mode"] == "global"}
+    rows, at = [], None
+    for name, metric in facts["metrics"].items():
+        known, overall = metric["concentration"] or {}, metric["overall"]
+        first, most, gini = first_percent(known), leader(known), known.get("gini")
+        at = first["at"] if first else at
+        rows.append([
+            name, metric["units"], show.real(overall["mean"]), show.real(overall["max"]),
+            show.real(overall["max_over_mean"]),
+            show.bounded(*(gini[key] for key in ("value", "low", "high"))) if gini else show.MISSING,
+            show.bounded_share(*(first[key] for key in ("value", "low", "high"))) if first else show.MISSING,
+            f"{most[0]} ({show.share(most[1]['score_share'])})" if most else show.MISSING,
+            _first(metric), *_holds(facts, verdicts.get(name)), *_damage(damage.get(name)),
+        ])  # fmt: skip
+    columns = (("metric", CODE), ("unit", TEXT), *((n, NUMBER) for n in (
+        "mean", "max", "max / mean", "Gini coefficient", f"first {show.share(at)} hold" if at else "the first hold")),
+        ("largest component", TEXT), ("first weight", CODE), ("holds up to k", NUMBER), ("halves share", NUMBER),
+        ("damage (nats per token)", NUMBER), ("verdict", TEXT))  # fmt: skip
+    n = show.count(facts["model"]["analysed"]["n_weights"])
+    note = f"Population: all scored weights (at most {n}). Holds: the largest k, over all tensors, at which two halves "
+    note += "of the texts (or two estimates from probes) agree; halves share: Jaccard index of the first weights, at "
+    note += "the k in brackets. Damage: mean over log k of the change of the mean loss on evaluation texts, of the "
+    note += "ranking over all tensors; the verdict is against matched controls."
+    return Table("Metrics", columns, rows, note)
+
+
+def _first(metric: Mapping[str, Any]) -> str:
+    if not metric["top"]:
+        return "-"
+    first = metric["top"][0]
+    return f"{first['parameter']} {first['indices']}"
+
+
+def _holds(facts: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> list[str]:
+    if verdict is None or verdict["largest_k"] is None:
+        return ["not measured", "-"]
+    found = at_k(facts["stability"]["overlaps"], verdict["metric"], "global", SHOWN_K)
+    told = "-" if found is None else f"{show.interval(found['value'], found['low'], found['high'])}, k {found['k']:,}"
+    return [show.count(verdict["largest_k"]), told]
+
+
+def _damage(row: Mapping[str, Any] | None) -> list[str]:
+    if row is None:
+        return ["not measured", "-"]
+    return [show.interval(row["area"], row["area_low"], row["area_high"]), row["verdict"]]
+
+
+def agreement(facts: Mapping[str, Any]) -> Table:
+    """Share of the first weights that two metrics have in common, as a square."""
+    rows = at_one_k(facts["overlap"]["global"])
+    share = {frozenset((row["a"], row["b"])): row for row in rows}
+    names = [name for name in facts["metrics"] if any(name in pair for pair in share)]
+    cells = [[a, *("-" if a == b or frozenset((a, b)) not in share else show.share(share[frozenset((a, b))]["share"])
+                   for b in names)] for a in names]  # fmt: skip
+    note = ""
+    if rows:
+        chance = "" if rows[0]["expected"] is None else f" Two independent draws would share " \
+                 f"{show.real(rows[0]['expected'], 2)} weights."  # fmt: skip
+        note = f"Share of the first {show.count(int(rows[0]['k']))} weights over all tensors.{chance}"
+        note += "" if all(row["complete"] for row in rows) else " At least: some lists are too short to answer exactly."
+    return Table("Overlap between metrics", (("", CODE), *((name, NUMBER) for name in names)), cells, note)

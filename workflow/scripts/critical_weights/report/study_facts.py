@@ -1,0 +1,103 @@
+"""What findings and tables over models and phases pick out of the facts, and the words that several of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .finding import SHOWN
+from .sheet import or_dash
+from .show import count, listed, real
+
+
+def first_percent(known: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the share that the first weights hold, at the fraction nearest to a hundredth; None without a table."""
+    figures = [figure for figure in (known or {}).get("top_share") or [] if figure["value"] is not None]
+    return min(figures, key=lambda figure: abs(figure["at"] - 0.01), default=None)
+
+
+def leader(known: Mapping[str, Any] | None) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the component with the largest part of a metric's total score; None without a table."""
+    held = {name: own for name, own in ((known or {}).get("by_component") or {}).items() if own.get("score_share")}
+    return max(held.items(), key=lambda item: item[1]["score_share"], default=None)
+
+
+def judged(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return every declared criterion with its outcome, and what it was judged on: a phase and model, or all."""
+    of_parts = [(name, row) for name, part in facts["parts"].items() if part["criteria"]
+                for row in part["criteria"]["rows"]]  # fmt: skip
+    over_all = facts["across"]["criteria"]
+    return of_parts + [("all experiments", row) for row in (over_all["rows"] if over_all else [])]
+
+
+def spikes(known: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the super weights that make an activation spike; published ones that make none are left out."""
+    return [weight for weight in known["weights"] if weight["class"]]
+
+
+def criteria_files(facts: Mapping[str, Any]) -> list[str]:
+    """Return the tables of criteria that there are."""
+    return files(facts, "analysis/criteria.csv", "criteria") + (
+        ["report/criteria.csv"] if facts["across"]["criteria"] else []
+    )
+
+
+def again(facts: Mapping[str, Any]) -> str:
+    """Say which phases and models repeat another one's model, texts and seed: what is counted then counts one twice."""
+    if not facts["repeats"]:
+        return ""
+    told = some([f"{name} repeats {first}" for name, first in facts["repeats"].items()])
+    return f" Counted twice, which makes nothing surer: {told}."
+
+
+def files(facts: Mapping[str, Any], name: str, key: str = "") -> list[str]:
+    """Return a file of the first few phases and models; of those only that have what ``key`` names."""
+    return [f"{part}/{name}" for part, own in facts["parts"].items() if not key or own[key]][:SHOWN]
+
+
+def some(items: list[str], between: str = "") -> str:
+    """Join the first few items as in a sentence, and say how many more there are."""
+    shown = items[:SHOWN] + ([f"{count(len(items) - SHOWN)} more"] if len(items) > SHOWN else [])
+    return between.join(shown) if between else listed(shown)
+
+
+def failures(facts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what failed: ``what``, ``where``, ``name``, ``figure``, ``asked`` for, and the ``file`` that says so."""
+    found = [
+        _failure("criterion", where, row["name"], real(row["value"]), f"{row['test']} {row['threshold']}",
+                 f"{where}/analysis/criteria.csv" if where in facts["parts"] else "report/criteria.csv")
+        for where, row in judged(facts) if row["verdict"] == "fail"
+    ]  # fmt: skip
+    for where, part in facts["parts"].items():
+        for check in part["checks"]:
+            file = stats_file(where, part, check["metrics"][0])
+            found += [
+                _failure("conservation law", where, law["law"], real(law["error"], 2), f"<= {law['tolerance']}", file)
+                for law in check["laws"] if law["status"] == "failed"
+            ]  # fmt: skip
+            rehearsal = check["rehearsal"] or {}
+            if rehearsal.get("status") == "failed":
+                found.append(_failure("rehearsal", where, listed(check["metrics"]),
+                                      real(rehearsal.get("packing_error"), 2), f"<= {rehearsal.get('tolerance')}",
+                                      file))  # fmt: skip
+    for row in (facts["across"]["phases"] or {"rows": []})["rows"]:
+        if row["equal"] is not None and not row["equal"]:
+            found.append(_failure("equal phases", f"{row['a']}, {row['b']}", f"{row['metric']} of {row['model']}",
+                                  row["verdict"], "deterministic", "report/phases.csv"))  # fmt: skip
+    return found
+
+
+def stats_file(where: str, part: Mapping[str, Any], metric: str) -> str:
+    """Return the file, below the results, that holds the self-checks of a metric's scoring pass."""
+    label = next(label for label, run in part["experiments"].items() if run["metric"] == metric)
+    return f"{where}/{label}/sensitivity_stats.json"
+
+
+def _failure(what: str, where: str, name: str, figure: str, asked: str, file: str) -> dict[str, str]:
+    return {"what": what, "where": where, "name": name, "figure": figure, "asked": asked, "file": file}
+
+
+def checkpoint(model: Mapping[str, Any]) -> str:
+    """Return which checkpoint of a model it is: the commit of a download, or a step."""
+    revision = model.get("revision")
+    return f"commit {revision[:12]}" if revision else or_dash(model.get("checkpoint"))

@@ -1,0 +1,99 @@
+"""The findings over models and phases: each sentence is built from figures, its wording chosen by them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from . import study_findings_across, study_findings_judged
+from .finding import SHOWN, Finding, finding
+from .show import bounded_share, count, listed, plural, real, share
+from .study_facts import again, files, first_percent, leader
+
+
+def study_findings(facts: Mapping[str, Any]) -> list[Finding]:
+    """Return the findings that the facts allow; those from the tables over all experiments last."""
+    own = (concentration, components, overlap)
+    makers = (*own, *study_findings_judged.FINDINGS, *study_findings_across.FINDINGS)
+    found = (make(facts) for make in makers)
+    return [one for one in found if one]
+
+
+def concentration(facts: Mapping[str, Any]) -> Finding | None:
+    """Say how much of the total score the first weights hold: the least and the most over models and phases."""
+    held: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, part in facts["parts"].items():
+        for metric, own in part["metrics"].items():
+            if figure := first_percent(own["concentration"]):
+                held.setdefault(metric, {})[name] = figure
+    if not held:
+        return None
+    at = next(iter(next(iter(held.values())).values()))["at"]
+
+    def sentence(metric: str) -> str:
+        own = held[metric]
+        low, high = min(own, key=lambda n: own[n]["value"]), max(own, key=lambda n: own[n]["value"])
+        told = bounded_share(*(own[high][key] for key in ("value", "low", "high")))
+        if own[low]["value"] == own[high]["value"]:
+            return f"{told} by {metric} ({listed(list(own)) if len(own) <= SHOWN else f'all {len(own)}'})"
+        least = bounded_share(*(own[low][key] for key in ("value", "low", "high")))
+        return f"{least} ({low}) to {told} ({high}) by {metric}"
+
+    order = sorted(held, key=lambda metric: -max(figure["value"] for figure in held[metric].values()))
+    ends = order if len(order) <= SHOWN else [*order[: SHOWN - 1], order[-1]]
+    text = f"the first {share(at)} of the weights hold, of the total score, {'; '.join(map(sentence, ends))}"
+    if len(ends) < len(order):
+        text += f"; {plural(len(order) - len(ends), 'metric')} lie between the last two"
+    sure = "Of all scored weights, selected or not; in brackets bounds, where a histogram stands in for the scores."
+    return finding("How far the scores are concentrated", text, sure, "concentration",
+                   *files(facts, "analysis/concentration.csv"))  # fmt: skip
+
+
+def components(facts: Mapping[str, Any]) -> Finding | None:
+    """Say which components hold the largest part of the total score, and how often."""
+    leaders = [(name, metric, *found) for name, part in facts["parts"].items()
+               for metric, own in part["metrics"].items() if (found := leader(own["concentration"]))]  # fmt: skip
+    if not leaders:
+        return None
+    times = Counter(component for _, _, component, _ in leaders)
+    parts = []
+    for component, n in times.most_common():
+        own = [row for row in leaders if row[2] == component]
+        name, metric, _, figure = max(own, key=lambda row: row[3]["score_share"])
+        parts.append(
+            f"{component} in {count(n)} (at most {share(figure['score_share'])}, with "
+            f"{share(figure['weight_share'])} of the weights: {metric}, {name})"
+        )
+    text = f"the largest part of the total score lies, of {plural(len(leaders), 'ranking')} (one phase, model and "
+    text += f"metric each), in {listed(parts)}"
+    sure = "Sums over all scored weights. A component's part also depends on how many weights it has: hold it against "
+    sure += "that share."
+    return finding("Where the score lies", text, sure + again(facts), "map",
+                   *files(facts, "analysis/concentration.csv"))  # fmt: skip
+
+
+def overlap(facts: Mapping[str, Any]) -> Finding | None:
+    """Say which two metrics share most of their first weights in each phase and model, and which least."""
+    rows = {name: sorted((row for row in part["overlap"]["global"] if row["complete"]), key=lambda row: -row["shared"])
+            for name, part in facts["parts"].items()}  # fmt: skip
+    rows = {name: own for name, own in rows.items() if own}
+    if not rows:
+        return None
+
+    def told(row: Mapping[str, Any]) -> str:
+        chance = "" if row["expected"] is None else f", {real(row['expected'], 2)} by chance"
+        return f"{row['a']} and {row['b']} share {count(row['shared'])} of the first {count(int(row['k']))} weights" + (
+            f" ({share(row['share'])}{chance})"
+        )
+
+    sentences = []
+    for name, own in list(rows.items())[:SHOWN]:
+        least = f"; the least alike of {count(len(own))} pairs, {told(own[-1])}" if len(own) > 1 else ""
+        sentences.append(f"in {name}, {told(own[0])}{least}")
+    more = len(rows) - len(sentences)
+    text = ". ".join([sentences[0], *(f"{one[0].upper()}{one[1:]}" for one in sentences[1:])])
+    text += f". {count(more)} more {'stands' if more == 1 else 'stand'} in the table" if more else ""
+    sure = "Exact counts over all tensors of each pair's most and least alike metrics, which were picked for being so."
+    evidence = [f"{name}/analysis/overlap.csv" for name in rows][:SHOWN]
+    return finding("How far the metrics agree", text, sure, "overlap", *evidence)
