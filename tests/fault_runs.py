@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from critical_weights import cli
 from script_call import SCRIPTS, call_script
 from stage_jobs import Job
 
@@ -175,14 +176,21 @@ def damages(job: Job, good: Files, rng: random.Random, _: dict[str, float]) -> I
 
 
 def memory(job: Job, good: Files, rng: random.Random, _: dict[str, float]) -> Iterator[dict[str, Any]]:
-    """Leave a job hardly any memory (address space), then enough."""
+    """Leave a job hardly any memory (address space) from its first line on, then enough."""
 
     def little() -> None:
         now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (now + (1 << 16) + rng.randrange(1 << 20),) * 2)
 
+    def later() -> None:
+        def start_logging(*given: Any) -> None:
+            begin(*given)
+            little()
+
+        begin, cli.start_logging = cli.start_logging, start_logging
+
     remove_outputs(job)
-    status, _ = fork(job, little)
+    status, _ = fork(job, later)
     yield told("memory", status) | again(job, good)
 
 
@@ -226,7 +234,7 @@ def interrupts(job: Job, good: Files, rng: random.Random, times: dict[str, float
     remove_outputs(job)
 
     def arm() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in a stage's own script, until it has begun
         signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
         signal.setitimer(signal.ITIMER_REAL, 0.05 + rng.random() * times[job.rule] / 2)
 
@@ -244,6 +252,17 @@ HARMS = {
 }
 
 
+def needed(jobs: list[Job], rules: list[str]) -> list[Job]:
+    """Return the jobs of these rules and those before them."""
+    kept: list[Job] = []
+    wanted: set[str] = set()
+    for job in reversed(jobs):
+        if job.rule in rules or not wanted.isdisjoint(job.outputs):
+            kept.append(job)
+            wanted.update(job.inputs)
+    return kept[::-1]
+
+
 def main(folder: Path, seed: int, harms: list[str], rules: list[str]) -> None:
     """Make the study undisturbed, then harm one job of each rule (all, where none is named), and put back its files."""
     for name in LIBRARIES:
@@ -251,6 +270,8 @@ def main(folder: Path, seed: int, harms: list[str], rules: list[str]) -> None:
     sys.path.insert(0, str(SCRIPTS))
     os.chdir(folder)
     jobs = pickle.loads(Path("jobs.pickle").read_bytes())
+    if rules:
+        jobs = needed(jobs, rules)
     rng = random.Random(seed)
     made, times = {}, {}
     for job in jobs:

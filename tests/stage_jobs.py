@@ -23,8 +23,10 @@ CONFIG = {
     "phases": {"a": {"texts": "texts.txt", "evaluation": "evaluation.txt", "max_samples": 3, "max_length": 12}},
     "experiments": ["a/tiny/gradxw_perlayer_k5", "a/tiny/mag_global_k9"],
     "scoring": {"device": "cpu", "candidates": 20},
+    "interventions": {"ks": [10], "k": 10, "strengths": [0], "others": [], "seeds": 1, "texts": 2, "top": 1,
+                      "singles": 10, "single_texts": 2, "draws": 100},
     "compare": {"two": [f"results/a/tiny/{run}/top_weights.csv" for run in ("gradxw_perlayer_k5", "mag_global_k9")]},
-}
+}  # fmt: skip
 _JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)Shell command: (.*(?:\n(?!\n|\[).*)*)", re.MULTILINE)
 
 

@@ -19,7 +19,8 @@ def test_every_stage_runs_on_small_stores(tmp_path: Path) -> None:
                "--keep", str(tmp_path / "kept"), "--output", str(output)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "analysis: " in done.stdout and "compare: " in done.stdout
+    assert "analysis: " in done.stdout
+    assert "compare: " in done.stdout
     found = json.loads(output.read_text())
     assert found["study"] == {"tensors": 156, "weights": 1_100_048_384 - 45 * 2048, "metrics": 4, "candidates": 300,
                               "texts": 4}  # fmt: skip

@@ -131,6 +131,35 @@ def test_termination_by_a_scheduler_leaves_nothing_half_written(capsys: pytest.C
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_library_makes_of_an_interruption_is_told_as_one(
+    name: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lazy import that is interrupted says that a module is not there."""
+
+    def main() -> None:
+        try:
+            os.kill(os.getpid(), name)
+        except KeyboardInterrupt as error:
+            raise ModuleNotFoundError("Could not import module 'PreTrainedModel'") from error
+
+    assert _stage(main) == 130
+    told = capsys.readouterr().err
+    assert "interrupted; nothing half-written was left" in told
+    assert "PreTrainedModel" not in told
+
+
+def test_ctrl_c_while_libraries_are_imported_shows_no_traceback() -> None:
+    """The scripts themselves only: who imports the library keeps their own handling of signals."""
+    before = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    then = "import critical_weights.cli; signal.raise_signal(signal.SIGINT)"
+    said = {}
+    for who, words in {"stage": f"sys.argv[0] = {str(SCRIPTS / 'rank.py')!r}; ", "own": ""}.items():
+        done = subprocess.run([sys.executable, "-c", before + words + then], capture_output=True, text=True)
+        said[who] = (done.returncode, "Traceback" in done.stderr)
+    assert said == {"stage": (-signal.SIGINT, False), "own": (-signal.SIGINT, True)}
+
+
 def test_a_wrong_command_line_is_argparses_own(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         _stage(lambda: None, "--nope")

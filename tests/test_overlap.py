@@ -16,7 +16,7 @@ from critical_weights.chance_of_sums import chance_of_sharing_in_all
 from critical_weights.errors import StoreError
 from critical_weights.overlap import ALL, LADDER, overlap_table
 from critical_weights.overlap_lines import overlap_of_lists, overlap_of_stores
-from critical_weights.ranked_lines import line_groups, lines_of_list
+from critical_weights.ranked_lines import line_groups, lines_of_list, lines_of_stores
 from critical_weights.ranked_lists import RankedList, list_of_candidates, lists_of_stores
 from critical_weights.tables import OVERLAP, read_table
 from script_call import call_script
@@ -353,6 +353,18 @@ def test_neurons_are_rows_of_up_and_gate_and_columns_of_down(tmp_path, listed):
     neurons = table[table["scope"] == "neuron"].reset_index(drop=True)
     expected = [row for row in slow_rows(neuron_scores(a), neuron_scores(b), 10**6) if row[0] != "pooled"]
     assert_rows(neurons.assign(scope=["global"] * 8 + ["tensor"] * 24), expected)
+
+
+def test_neurons_of_a_store_are_in_the_order_of_their_largest_score(tmp_path):
+    scores = random_scores(neuron_specs(), seed=1)
+    store = write_store(tmp_path / "mag.h5", neuron_specs(), scores, metric="magnitude")
+    lists, population = lines_of_stores([store])["neuron"]
+    own = neuron_scores(scores)
+    assert population == {name: len(values) for name, values in own.items()}
+    slow = sorted((-float(score), group, i) for group, name in enumerate(own) for i, score in enumerate(own[name]))
+    ranked = lists["magnitude"]
+    assert ranked.names == tuple(own)
+    assert list(zip(-ranked.score, ranked.tensor, ranked.index, strict=True)) == slow
 
 
 def test_a_model_without_known_mlps_has_no_neurons():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -206,6 +207,23 @@ def test_terminated_together_they_end_after_a_block(two: Path, inputs: tuple[Pat
     assert same_bytes(folder / "asked", two)
 
 
+def test_two_nodes_give_the_bytes_of_two_processes_on_one(
+    two: Path, inputs: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """As ``srun`` starts them: a torchrun on each node, which meet at the first one's port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
+               "--rdzv-backend=c10d", "--rdzv-id=7", f"--rdzv-endpoint=127.0.0.1:{port}", "--local-addr=127.0.0.1",
+               str(SCRIPT), *inputs[1], f"--output-dir={tmp_path}"]  # fmt: skip
+    nodes = [subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [node.communicate()[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    assert sum("forward pass" in words for words in said) == 1, "one of them speaks"
+    assert same_bytes(tmp_path, two)
+
+
 # Mistakes: one line, from whichever process
 
 
@@ -230,15 +248,20 @@ def test_a_mistake_is_one_line(words: list[str], line: str, inputs: tuple[Path, 
     assert told[0] in (tmp_path / "log").read_text()
 
 
-def test_one_that_is_killed_ends_all_with_one_line(inputs: tuple[Path, list[str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", [0, -1])
+def test_one_that_is_killed_ends_all_with_one_line_and_they_go_on(
+    which: int, two: Path, inputs: tuple[Path, list[str]], tmp_path: Path
+) -> None:
     command = [sys.executable, str(SCRIPT), *inputs[1], "--processes=2", f"--output-dir={tmp_path}"]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob(".unfinished/gradient/part_0001*")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.001)
-    os.kill(children(process)[-1], signal.SIGKILL)
+    os.kill(children(process)[which], signal.SIGKILL)
     _, said = process.communicate()
     told = [text for text in said.splitlines() if "error" in text]
     assert process.returncode == 1, said
     assert len(told) == 1, said
     assert "was killed (SIGKILL). Where nobody did so, memory ran out" in told[0]
+    assert "kept by an earlier run" in run(*command[1:])
+    assert same_bytes(tmp_path, two)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ import torch
 import yaml
 
 from critical_weights.known_facts import KNOWN_SIZES, known_facts
-from critical_weights.scoring.memory_plan import plan_memory
+from critical_weights.scoring.memory_parts import PROCESS_BYTES
+from critical_weights.scoring.memory_plan import USABLE, plan_memory
 from stage_jobs import CONFIG, ROOT, write_study
 
 PROFILES = sorted((ROOT / "profiles").glob("*/profile.yaml"))
@@ -63,6 +65,8 @@ rule mine:
     said = snakemake(tmp_path, "mine.txt", "-n", "--quiet", "rules")
     assert "weights_score_static" in said
     assert "score_gradient" not in said
+    snakemake(tmp_path, "mine.txt", "--cores", "1")
+    assert int((tmp_path / "mine.txt").read_text().split()[0]) == 9 + 1, "the nine largest and a header"
 
 
 @pytest.fixture
@@ -95,6 +99,36 @@ def test_memory_that_is_asked_for_is_enough(asks: dict[str, Any], tmp_path: Path
     assert 60 < asks["asks_minutes"](wildcards, files, 1) <= 1440
     small = SimpleNamespace(model="bundled")
     assert (asks["asks_gpu"](small), asks["asks_memory"](small, None, 2)) == (0, 8000)
+
+
+@pytest.mark.parametrize("computed", ["auto", "bfloat16", "float32"])
+@pytest.mark.parametrize("model", sorted(KNOWN_SIZES))
+def test_memory_that_interventions_ask_for_holds_the_model(
+    asks: dict[str, Any], tmp_path: Path, model: str, computed: str
+) -> None:
+    """As much as they refuse to begin without, on the host too, through which a model comes to the GPU."""
+    facts = known_facts(model)
+    (tmp_path / "model.json").write_text(json.dumps(facts | {"checkpoint_dtype": "bfloat16"}), encoding="utf-8")
+    files, wildcards = SimpleNamespace(facts=tmp_path / "model.json"), SimpleNamespace(model=model, phase="p")
+    asks["configs"] = SimpleNamespace(resolve=lambda *_: {"scoring": {"dtype": computed}})
+    wide = 4 if computed == "float32" else 2
+    for device in ("cpu", "auto"):
+        asks["config"]["scoring"]["device"] = device
+        megabytes = asks["asks_memory_whole"](wildcards, files, 1)
+        assert USABLE * megabytes * 1e6 >= facts["n_weights"] * wide + PROCESS_BYTES
+        assert asks["asks_memory_whole"](wildcards, files, 2) == 2 * megabytes
+
+
+def test_every_job_that_runs_a_model_asks_by_its_size() -> None:
+    """Rules that name a device: none of them has a number of its own."""
+    found = {}
+    for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        for rule in re.split(r"^\s*(?=rule\b)", file.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            if "device=device" in rule:
+                found[re.search(r"\w+\.py", rule)[0]] = re.findall(r"^ +(\w+)=(asks_\w+),", rule, re.MULTILINE)
+    assert set(found) == {"score.py", "spikes.py", "validate.py", "downstream.py"}
+    for script, asked in found.items():
+        assert {"gpu", "mem_mb", "runtime"} <= dict(asked).keys(), script
 
 
 def test_what_is_not_known_yet_is_left_open(asks: dict[str, Any], tmp_path: Path) -> None:

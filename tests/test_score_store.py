@@ -94,6 +94,19 @@ def test_attributes_come_back_as_plain_python(tmp_path: Path) -> None:
         assert all(type(size) is int for size in attributes["shape"])
 
 
+def test_some_attributes_read_first_do_not_change_what_is_read_later(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.h5")
+    with open_store(path) as store:
+        every = {name: store.tensor_attributes(name) for name in store.names}
+    with open_store(path) as store:
+        for name, own in every.items():
+            assert store.tensor_attributes(name, ("axes", "sum")) == {"axes": own["axes"], "sum": own["sum"]}
+            store.tensor_attributes(name)["sum"] = "changed by a reader"
+            assert store.tensor_attributes(name) == own
+            with pytest.raises(StoreError, match="damaged"):
+                store.tensor_attributes(name, ("of another version",))
+
+
 def test_without_dense_scores_the_small_tier_is_all_there(tmp_path: Path) -> None:
     specs = default_specs()
     with open_store(write_store(tmp_path / "a.h5", specs, random_scores(specs, 1), dense=False)) as store:

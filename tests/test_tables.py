@@ -194,3 +194,15 @@ def test_every_column_says_what_it_means_and_names_are_unique() -> None:
 def test_the_documentation_is_in_step_with_the_schema() -> None:
     page = Path(__file__).parents[1] / "docs" / "tables.md"
     assert page.read_text(encoding="utf-8") == describe_all()
+
+
+def test_a_table_that_is_cut_short_within_its_last_row_is_refused(tmp_path: Path) -> None:
+    """Also where what is left of the row would pass for one: a shorter number, or empty fields at the end."""
+    path = tmp_path / "top_weights.csv"
+    write_table(_top(["a", "b", "c"]), path, TOP_WEIGHTS)
+    content = path.read_bytes()
+    assert len(read_table(path, TOP_WEIGHTS)) == 3
+    for end in range(content[:-1].rindex(b"\n") + 2, len(content)):
+        path.write_bytes(content[:end])
+        with pytest.raises(TableError, match=r"cut short|cannot be read|empty"):
+            read_table(path, TOP_WEIGHTS)

@@ -1,10 +1,11 @@
 """Measure every stage of the analysis on score stores of Llama-3.1-8B's shapes, each stage in a process of its own.
 
-    python tests/benchmarks/analysis.py                  # makes stores (1.2 GB) in a temporary folder, two minutes
+    python tests/benchmarks/analysis.py                  # makes stores (0.6 GB) in a temporary folder first
     python tests/benchmarks/analysis.py --keep FOLDER    # or there, and takes them from there the next time
 
 The stages run one after the other on two cores at most, and then all once more, two at a time, as
-``snakemake --cores 2`` has them run. Lists made elsewhere are compared last: two of 100 weights a tensor.
+``snakemake --cores 2`` has them run. Beside other work all figures but the memory are larger: the load beforehand is
+recorded with them. Lists made elsewhere are compared last: two of 100 weights a tensor.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from critical_weights.metrics import METRICS
 from critical_weights.names import Experiment
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     p.add_argument("--keep", type=Path, help="folder for stores and tables; kept")
     p.add_argument("--output", type=Path, default=HERE / "results" / "analysis_cpu.json")
     a = p.parse_args(arguments)
-    cores = sorted(os.sched_getaffinity(0))[:CORES]
+    load, cores = os.getloadavg()[0], sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)
     with nullcontext(a.keep) if a.keep else tempfile.TemporaryDirectory() as root:
         folder = Path(root).resolve() / PHASE / a.model
@@ -174,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     for name, figures in (("analysis", found["all"]), ("compare", compared["compare"])):
         print(goal(name, figures))
-    machine = {"processor": _processor(), "cores": len(cores), "python": platform.python_version()}
+    machine = {"processor": _processor(), "cores": len(cores), "python": platform.python_version(),
+               "load before": round(load, 1)}  # fmt: skip
     study = {"tensors": facts["analysed"]["n_tensors"], "weights": facts["analysed"]["n_weights"],
              "metrics": len(RANKINGS), "candidates": a.candidates, "texts": a.texts}  # fmt: skip
     result = {"machine": machine, "study": study, "stages": found, "two at a time": together, "compare": compared}

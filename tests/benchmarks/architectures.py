@@ -23,7 +23,8 @@ TEXT = """# Architectures
 
 What the whole workflow made of a tiny, randomly drawn model of each architecture: an ordinary folder (`source: local`),
 {models} of them in one config, one run of plain `snakemake` from the model facts to the archive, in float64. Made by
-`python tests/benchmarks/architectures.py`; the last run was on {machine}.
+`python tests/benchmarks/architectures.py`; the last run was on
+{machine}.
 
 * **Tensors, weights**: the analysed set, which is all matrices (and stacks of experts); norms and biases are left out.
 * **Unmapped**: analysed tensors of which it is not known what they are, by their module or by their component's name.

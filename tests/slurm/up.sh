@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Brings up Slurm on this machine alone, for tests: Debian's slurm-wlm and munge, one node, the partitions that
 # profiles/slurm names, a pretended GPU, no accounting. Needs root, since the daemons do. It writes /etc/slurm, so it
-# refuses where a slurm.conf is that it did not write.   Take it down: up.sh down   Only install it: up.sh install
+# refuses where a slurm.conf is that it did not write.
+#   up.sh install   install both packages by apt-get, where they are missing, and bring up nothing
+#   up.sh           bring it up
+#   up.sh down      take it down, and the configuration with it
 set -euo pipefail
 
 MARK="# Written by tests/slurm/up.sh; taken away by: tests/slurm/up.sh down"
@@ -33,13 +36,14 @@ if [ "${1:-}" = down ]; then down; exit; fi
 if [ -e "$CONF" ] && ! ours; then refuse "$CONF is there already: this machine has a Slurm of its own"; fi
 # One at a time, since `command -v` of several is content with any.
 missing() { for name in slurmctld slurmd munged sbatch; do command -v "$name" >/dev/null || return 0; done; return 1; }
-if missing; then
+if [ "${1:-}" = install ] && missing; then
   command -v apt-get >/dev/null || refuse "Slurm is not installed, and there is no apt-get to install it"
   apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=60 "$@" 2>&1; }
   said=$({ apt update && apt install -y --no-install-recommends slurm-wlm munge; }) ||
     refuse "slurm-wlm and munge cannot be installed by apt-get: $(tail -1 <<<"$said")"
 fi
-[ "${1:-}" = install ] && exit
+if [ "${1:-}" = install ]; then exit; fi
+if missing; then refuse "slurm-wlm and munge are not installed; as root: tests/slurm/up.sh install"; fi
 down
 STATE=$(mktemp -d "${TMPDIR:-/tmp}/slurm-test.XXXXXX")
 chmod 755 "$STATE" # munged runs as a user of its own

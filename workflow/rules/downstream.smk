@@ -17,7 +17,9 @@ rule downstream:
         ENVIRONMENT
     threads: lambda wildcards: 1 if is_small(wildcards.model) else 8
     resources:
-        gpu=lambda wildcards: 0 if is_small(wildcards.model) else 1,
+        gpu=asks_gpu,
+        mem_mb=asks_memory_whole,
+        runtime=asks_minutes,
     params:
         run=stage("downstream.py"),
         device=device,

@@ -32,6 +32,8 @@ rule describe_model:
         "benchmarks/{phase}/{model}/describe_model.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        runtime=asks_minutes_to_read,
     params:
         run=stage("describe_model.py"),
         bundled=bundled_model("config.json", "*.safetensors"),

@@ -3,12 +3,15 @@
 Before the model's facts are there, a dry run says `<TBD>`.
 """
 
+# Bytes of a weight.
+WIDTHS = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
 
 def model_size(facts):
     """Return the weights of a model as megabytes of its checkpoint, and as a number in millions."""
     with open(facts, encoding="utf-8") as file:
         known = json.load(file)
-    wide = {"float64": 8, "float32": 4}.get(known["checkpoint_dtype"], 2)
+    wide = WIDTHS.get(known["checkpoint_dtype"], 2)
     return known["n_weights"] * wide / 1e6, known["n_weights"] / 1e6
 
 
@@ -29,6 +32,15 @@ def asks_memory(wildcards, input, attempt):
     return round(8000 + (megabytes / 2 if asks_gpu(wildcards) else 16 * millions)) * attempt
 
 
+def asks_memory_whole(wildcards, input, attempt):
+    """Return the megabytes of host memory of a job that has a whole model in memory, be it on its way to the GPU."""
+    if is_small(wildcards.model) or not asks_gpu(wildcards):
+        return asks_memory(wildcards, input, attempt)
+    dtype = configs.resolve(config, wildcards.phase, wildcards.model, "forward")["scoring"]["dtype"]
+    megabytes, millions = model_size(input.facts)
+    return round(8000 + 1.1 * max(megabytes, WIDTHS.get(dtype, 0) * millions)) * attempt
+
+
 def asks_minutes(wildcards, input, attempt):
     """Return the time limit of a job that runs a model: scoring that reaches it goes on in the next try."""
     if is_small(wildcards.model):
@@ -41,3 +53,8 @@ def asks_disk(wildcards, input):
     if is_small(wildcards.model):
         return 1000
     return round(10000 + model_size(input.facts)[0])
+
+
+def asks_minutes_to_read(wildcards, attempt):
+    """Return the time limit of a job that reads a checkpoint once, of which nothing is known yet: 800 GB at 120 MB/s."""
+    return (30 if is_small(wildcards.model) else 120) * attempt

@@ -14,11 +14,15 @@ rule validate:
         "logs/{phase}/{model}/interventions/validate.log",
     benchmark:
         "benchmarks/{phase}/{model}/interventions/validate.tsv"
+    # The longest job of a study: begun first, the others run beside it.
+    priority: 1
     conda:
         ENVIRONMENT
     threads: lambda wildcards: 1 if is_small(wildcards.model) else 8
     resources:
-        gpu=lambda wildcards: 0 if is_small(wildcards.model) else 1,
+        gpu=asks_gpu,
+        mem_mb=asks_memory_whole,
+        runtime=asks_minutes,
     params:
         run=stage("validate.py"),
         device=device,

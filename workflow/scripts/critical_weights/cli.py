@@ -9,8 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,12 @@ EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 _SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _AGAIN_SECONDS = 0.05
+
+_is_stage = Path(sys.argv[0]).resolve().parent == Path(__file__).resolve().parents[1]
+if _is_stage and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl-C while a stage's script imports libraries ends it without a traceback, as SIGTERM does; from `run_stage` on,
+    # both are told in a line.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_stage(
@@ -51,13 +56,15 @@ def run_stage(
     except CriticalWeightsError as error:
         print(f"[{head}] error: {error}", file=sys.stderr)
         return EXIT_MISTAKE
+    ended = _Ended()
     try:
-        with _terminated_like_interrupted():
+        with ended:
             main(arguments)
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # also what the tokenizers' Rust panics with, which is no Exception
-        status, line = _explain(error, arguments.log)
+        # Ended in the middle of an import, a library may tell of a module that is not there.
+        status, line = _explain(KeyboardInterrupt() if ended.seen else error, arguments.log)
         logger("cli").error("%s", line)
         return status
     finally:
@@ -67,11 +74,13 @@ def run_stage(
 
 def _explain(error: BaseException, log_file: str | None) -> tuple[int, str]:
     """Return the exit status and the line for what went wrong; a bug's traceback goes to the log file."""
-    if isinstance(error, CriticalWeightsError):
-        return EXIT_MISTAKE, f"error: {error}"
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED, "interrupted; nothing half-written was left"
-    if _is_out_of_memory(error):
+    cause = error.__cause__
+    no_room = isinstance(cause, OSError) and cause.errno == errno.ENOMEM  # not the file's fault, whose name is told
+    if isinstance(error, CriticalWeightsError) and not no_room:
+        return EXIT_MISTAKE, f"error: {error}"
+    if no_room or _is_out_of_memory(error):
         fix = "Close other programs, or use fewer or shorter texts (max_samples, max_length)"
         return EXIT_MISTAKE, f"error: out of memory. {fix}."
     if isinstance(error, OSError) and error.errno in _SURROUNDINGS:
@@ -89,30 +98,41 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or told
 
 
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Turn SIGTERM, which schedulers send, into KeyboardInterrupt, so that half-written files are removed.
+class _Ended:
+    """Raises KeyboardInterrupt at SIGINT and at SIGTERM, which schedulers send, so that half-written files are removed.
 
     One that comes while Python can raise nothing (in a finalizer) would be shown as a traceback and be lost: it is
-    sent once more.
+    sent once more. Whoever ignores SIGINT, as what a shell runs with ``&`` does, goes on doing so.
+
+    Attributes:
+        seen: whether one has come.
+
     """
 
-    def interrupt(*_: object) -> None:
+    def __init__(self) -> None:
+        self.seen = False
+
+    def __enter__(self) -> None:
+        before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {name: handler for name, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._lost
+        for name in self._before:
+            signal.signal(name, self._interrupt)
+
+    def __exit__(self, *_: object) -> None:
+        for name, handler in self._before.items():
+            signal.signal(name, handler)
+        sys.unraisablehook = self._hook
+
+    def _interrupt(self, *_: object) -> None:
+        self.seen = True
         raise KeyboardInterrupt
 
-    def lost(unraisable: Any) -> None:
+    def _lost(self, unraisable: Any) -> None:
         if unraisable.exc_type is KeyboardInterrupt:
             threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        else:
-            hook(unraisable)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    hook, sys.unraisablehook = sys.unraisablehook, lost
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        signal.signal(signal.SIGTERM, before)
+        elif not issubclass(unraisable.exc_type, MemoryError):  # the library that met it, or the next one, raises it
+            self._hook(unraisable)
 
 
 def _keep_traceback(log_file: str | None) -> str:

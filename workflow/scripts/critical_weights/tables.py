@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,7 +146,7 @@ def read_table(path: str | Path, table: Table) -> pd.DataFrame:
     """Read a table and check it against its schema.
 
     Raises:
-        TableError: the file is missing or empty, or a column is missing or of another type.
+        TableError: the file is missing, empty or cut short, or a column is missing or of another type.
 
     """
     import pandas as pd
@@ -157,6 +158,8 @@ def read_table(path: str | Path, table: Table) -> pd.DataFrame:
         raise TableError(f"there is no {path}", fix="Run the stage that makes it") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise TableError(f"{path} cannot be read as a table: {str(error).strip()}") from error
+    if not _ends_with_a_line(path):
+        raise TableError(f"{path} is cut short: its last line does not end", fix="Delete it; it is made again")
     _check_columns(list(frame.columns), table, str(path))
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first field of a longer row for its name
         raise TableError(f"{path} has rows with more fields than its {len(frame.columns)} columns")
@@ -166,6 +169,12 @@ def read_table(path: str | Path, table: Table) -> pd.DataFrame:
         except (ValueError, TypeError) as error:
             raise TableError(f"column {column.name} of {path} is not {column.dtype} ({error})") from error
     return frame
+
+
+def _ends_with_a_line(path: str | Path) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def _parse(values: pd.Series, column: Column) -> pd.Series:
