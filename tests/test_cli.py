@@ -136,6 +136,8 @@ def test_what_a_library_makes_of_an_interruption_is_told_as_one(
     name: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A lazy import that is interrupted says that a module is not there."""
+    # What a shell runs with "&" ignores SIGINT, the tests too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def main() -> None:
         try:
@@ -143,7 +145,10 @@ def test_what_a_library_makes_of_an_interruption_is_told_as_one(
         except KeyboardInterrupt as error:
             raise ModuleNotFoundError("Could not import module 'PreTrainedModel'") from error
 
-    assert _stage(main) == 130
+    try:
+        assert _stage(main) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     told = capsys.readouterr().err
     assert "interrupted; nothing half-written was left" in told
     assert "PreTrainedModel" not in told

@@ -50,7 +50,8 @@ def one_of_each(model: torch.nn.Module) -> dict[str, dict[str, np.ndarray]]:
 def test_prefix_reuse_equals_full_evaluation(name: str) -> None:
     """For every tensor of every architecture: the kept prefix gives what running everything and plain runs give."""
     model = tiny_model(name)
-    allowed = 1e-6 if name in EAGER else 1e-10
+    # A softmax in float32 may round otherwise in a batch than by itself; the sum over a text carries that some tokens on.
+    allowed = 1e-5 if name in EAGER else 1e-10
     kept, full = (Evaluation(model, TEXTS, CPU, spare) for spare in (SPARE, 0))
     assert kept._runs.keeps
     assert not full._runs.keeps
@@ -62,6 +63,7 @@ def test_prefix_reuse_equals_full_evaluation(name: str) -> None:
             plain = plain_damage(base, model)
         starts.add(damages[0].start)
         assert damages[1].start == IDS
+        assert np.allclose(damages[0].change, damages[1].change, rtol=0, atol=1e-10)
         for damage in damages:
             assert np.allclose(damage.change, plain["change"], rtol=0, atol=allowed)
             assert (damage.agreed == plain["agreed"]).all()
