@@ -50,7 +50,7 @@ def one_of_each(model: torch.nn.Module) -> dict[str, dict[str, np.ndarray]]:
 def test_prefix_reuse_equals_full_evaluation(name: str) -> None:
     """For every tensor of every architecture: the kept prefix gives what running everything and plain runs give."""
     model = tiny_model(name)
-    # A softmax in float32 may round otherwise in a batch than by itself; the sum over a text carries that some tokens on.
+    # A softmax in float32 may round otherwise in a batch than by itself; the sum over a text carries that on.
     allowed = 1e-5 if name in EAGER else 1e-10
     kept, full = (Evaluation(model, TEXTS, CPU, spare) for spare in (SPARE, 0))
     assert kept._runs.keeps
