@@ -17,7 +17,7 @@ from .prefix import IDS, PrefixRuns
 
 log = logger(__name__)
 
-BATCH_TOKENS = {"cpu": 512, "cuda": 16384}
+BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
 LOGITS = 1 << 28
 """Logits of a batch at most; a longer text still makes one of its own."""
 ROWS = 1 << 22
@@ -74,7 +74,7 @@ class Evaluation:
         self.texts = texts
         self._model = model
         vocabulary = model.get_output_embeddings().weight.shape[0]
-        most = max(1, min(BATCH_TOKENS.get(device.type, 512), LOGITS // vocabulary))
+        most = max(1, min(BATCH_TOKENS.get(device.type, 2048), LOGITS // vocabulary))
         self._batches = pack(texts, most, device)
         self.predicted = np.array([len(ids) - 1 for ids in texts], np.int64)
         self.loss = np.zeros(len(texts))
