@@ -30,7 +30,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 RUN = "results/a/tiny/mag_global_k9"
 
 pytestmark = [
-    pytest.mark.xdist_group("workflow"),
+    pytest.mark.xdist_group("faults"),
     pytest.mark.timeout(1800),
 ]
 EVERY = pytest.mark.skipif(

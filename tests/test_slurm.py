@@ -34,7 +34,7 @@ ON_SLURM = ("--workflow-profile", str(ROOT / "profiles" / "slurm"), "--cores", s
 
 FAULTS = pytest.mark.skipif("FAULTS" not in os.environ, reason="make faults runs it")
 
-pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.timeout(7200 if DEFAULT else 900)]
+pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.timeout(7200 if DEFAULT else 900)]
 
 
 @pytest.fixture(scope="module")
