@@ -18,7 +18,13 @@ STORES = tuple(f"{metric.path}.h5" for metric in family_metrics("gradient"))
 
 
 def write_inputs(
-    folder: Path, name: str, *, dtype: torch.dtype = torch.float32, include_1d: bool = False, **overrides: Any
+    folder: Path,
+    name: str,
+    *,
+    family: str = "gradient",
+    dtype: torch.dtype = torch.float32,
+    include_1d: bool = False,
+    **overrides: Any,
 ) -> list[str]:
     """Write a tiny model and the files of the stages before scoring; return the score script's arguments for them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,10 +44,11 @@ def write_inputs(
     for word, value in written.items():
         write_json(folder / f"{word}.json", value)
     files = [f"--{word}={folder / word}.json" for word in written]
-    return ["--family=gradient", "--device=cpu", "--candidates=50", *files]
+    return [f"--family={family}", "--device=cpu", "--candidates=50", *files]
 
 
-def same_bytes(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same stores of the gradient family, byte by byte, and nothing else."""
-    assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir()) == sorted(STORES)
-    return all((one / store).read_bytes() == (other / store).read_bytes() for store in STORES)
+def same_bytes(one: Path, other: Path, family: str = "gradient") -> bool:
+    """Whether two folders hold the same stores of a family, byte by byte, and nothing else."""
+    stores = sorted(f"{metric.path}.h5" for metric in family_metrics(family))
+    assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir()) == stores
+    return all((one / store).read_bytes() == (other / store).read_bytes() for store in stores)

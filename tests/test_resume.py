@@ -39,10 +39,15 @@ def _one_thread() -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name, placement, seed", [("llama", "streamed", 1), ("qwen2", "blocks", 2)])
-def test_killed_at_any_moment_ends_with_the_same_stores(name: str, placement: str, seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name, family, placement, seed",
+    [("llama", "gradient", "streamed", 1), ("qwen2", "gradient", "blocks", 2), ("qwen2", "curvature", "streamed", 3)],
+)
+def test_killed_at_any_moment_ends_with_the_same_stores(
+    name: str, family: str, placement: str, seed: int, tmp_path: Path
+) -> None:
     """Six kills each, several of them in one run."""
-    given = [*write_inputs(tmp_path, name, num_hidden_layers=3), f"--placement={placement}"]
+    given = [*write_inputs(tmp_path, name, family=family, num_hidden_layers=3), f"--placement={placement}"]
     command = [sys.executable, HERE / "killed_runs.py", tmp_path, "6", str(seed), *given]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -53,7 +58,7 @@ def test_killed_at_any_moment_ends_with_the_same_stores(name: str, placement: st
     assert len(killed) >= 5
     assert len(set(killed)) >= 2, "kills before, between and after parts"
     assert re.search(r"going on after \d of 3 blocks", done.stderr)
-    assert same_bytes(tmp_path / "undisturbed", tmp_path / "killed")
+    assert same_bytes(tmp_path / "undisturbed", tmp_path / "killed", family)
 
 
 def test_sigterm_lets_the_block_end_and_the_next_run_goes_on(tmp_path: Path) -> None:
@@ -106,32 +111,42 @@ class _Always:
         return True
 
 
-def score(inputs: Path, output: Path, plan: BlockPlan, *, candidates: int = 30, dense: str = "true") -> None:
+def score(
+    inputs: Path,
+    output: Path,
+    plan: BlockPlan,
+    *,
+    family: str = "gradient",
+    candidates: int = 30,
+    dense: str = "true",
+    probes: int = 3,
+) -> None:
     read = {word: json.loads((inputs / f"{word}.json").read_text()) for word in ("facts", "calibration", "tokens")}
     cpu = torch.device("cpu")
     model = empty_model(inputs / "model", torch.float32)
     placed = Placed("streamed", plan, StreamedWeights(model, inputs / "model", cpu), cpu)
-    settings = ScoringSettings(candidates=candidates, dense=dense)
+    settings = ScoringSettings(candidates=candidates, dense=dense, probes=probes)
     texts = read["tokens"]["calibration"]
-    score_family("gradient", model, read["facts"], read["calibration"], texts, settings, output, placed, stoppable=True)
+    score_family(family, model, read["facts"], read["calibration"], texts, settings, output, placed, stoppable=True)
 
 
 CHUNKS = BlockPlan(30, chunk_rows=70, keep_logits=False)
 
 
+@pytest.mark.parametrize("family", ["gradient", "curvature"])
 @pytest.mark.parametrize("name", NAMES)
 def test_part_by_part_gives_the_same_stores(
-    name: str, inputs: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, family: str, inputs: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score(inputs(name), tmp_path / "whole", CHUNKS)
+    score(inputs(name), tmp_path / "whole", CHUNKS, family=family)
     monkeypatch.setattr(family_module, "TermSignal", _Always)
     for parts in range(1, 5):  # the head, two blocks, and what is outside
         with pytest.raises(Stopped):
-            score(inputs(name), tmp_path / "parts", CHUNKS)
-        assert len(list((tmp_path / "parts").glob(".unfinished/gradient/part_*"))) == parts
-        assert len(list((tmp_path / "parts").glob(".unfinished/gradient/state_*"))) == 1, "of the newest part only"
-    score(inputs(name), tmp_path / "parts", CHUNKS)
-    assert same_bytes(tmp_path / "whole", tmp_path / "parts")
+            score(inputs(name), tmp_path / "parts", CHUNKS, family=family)
+        assert len(list((tmp_path / "parts").glob(f".unfinished/{family}/part_*"))) == parts
+        assert len(list((tmp_path / "parts").glob(f".unfinished/{family}/state_*"))) == 1, "of the newest part only"
+    score(inputs(name), tmp_path / "parts", CHUNKS, family=family)
+    assert same_bytes(tmp_path / "whole", tmp_path / "parts", family)
 
 
 def stopped_after(inputs: Path, output: Path, parts: int) -> Path:
@@ -154,6 +169,7 @@ def test_a_run_that_ends_leaves_the_stores_alone(inputs: Callable[[str], Path], 
     [
         ({"candidates": 31}, "candidates"),
         ({"dense": "false"}, "dense"),
+        ({"probes": 4}, "probes"),
         ({"plan": BlockPlan(31, chunk_rows=70, keep_logits=False)}, "memory plan"),
     ],
 )

@@ -13,7 +13,7 @@ from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError
 from critical_weights.files import read_json, write_json
 from critical_weights.log import logger
-from critical_weights.metrics import FAMILIES
+from critical_weights.metrics import FAMILIES, family_metrics
 from critical_weights.tokens_file import read_tokens
 
 
@@ -89,6 +89,7 @@ def score(a: argparse.Namespace) -> None:
     from critical_weights.scoring.memory_plan import free_memory, plan_memory
     from critical_weights.scoring.place import place_model
     from critical_weights.scoring.processes import shares, together
+    from critical_weights.scoring.settings import dense_metrics
 
     facts = read_json(a.facts)
     static = a.family == "static"
@@ -103,8 +104,9 @@ def score(a: argparse.Namespace) -> None:
         if processes.leads:  # the free memory that it sees is for all of them
             longest = max(([len(ids) for ids in own] for own in shares(texts, processes.count)), key=sum)
             free = free_memory(device) // (processes.count if device.type == "cpu" else 1)
+            whole, _ = dense_metrics(a.dense, facts, Path(a.output_dir))
             plan = plan_memory(a.family, facts, longest, dtype, device, placement=a.placement, available=free,
-                               probes=a.probes)  # fmt: skip
+                               probes=a.probes, dense=sum(m.name in whole for m in family_metrics(a.family)))  # fmt: skip
         plan = processes.agree(plan)
         model, placed = place_model(read_json(a.record), plan, dtype, device)
         placed = replace(placed, processes=processes)

@@ -4,6 +4,9 @@ A probe's product over **all** parameters takes one sweep forward, which carries
 along the probe, and one back, which carries the loss's gradient and its derivative along the probe. Within a block
 plain autograd serves, twice; the head has a closed form. Only those two derivatives wait between blocks, for every
 probe: so all probes go through one pair of sweeps, and a block's estimates are finished where it stands.
+
+The parts follow each other as in :mod:`.blockwise`: head, blocks from the last to the first, what is outside. A run
+that goes on behind one sweeps forward again, which is the cheaper half.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +32,7 @@ from .directions import Directions
 from .experts import eager_experts
 from .head import LogitShape
 from .head_curvature import HeadCurvature, HeadPart
+from .kept_parts import Kept, NothingKept
 from .loss import accumulator_dtype
 from .outside import Outside
 from .processes import ALONE, Processes
@@ -77,6 +82,7 @@ class BlockCurvature:
         seed: of the probes.
         probes: how many, at least two.
         processes: those that share the texts; only the first one's estimates are over all of them.
+        kept: what an earlier run finished, and where to keep what this one does.
 
     """
 
@@ -92,6 +98,7 @@ class BlockCurvature:
         seed: int,
         probes: int,
         processes: Processes = ALONE,
+        kept: Kept | None = None,
     ) -> None:
         missing = {name: "no probe moves it" for name, _ in model.named_parameters() if name not in analysed}
         self.summary = Summary(len(texts), sum(len(ids) - 1 for ids in texts), missing=missing)
@@ -102,12 +109,20 @@ class BlockCurvature:
         self._weights = weights
         self._device = device
         self._probes = probes
+        self._kept = kept or NothingKept()
         self._directions = Directions(model, analysed, seed, probes, device)
         self._dtype = accumulator_dtype(next(model.parameters()).dtype)
 
     def __iter__(self) -> Iterator[TensorStatistics]:
         """Sweep forward, then yield the tensors of each part as soon as it is finished, last block first."""
         stack = Stack(self._model)
+        finished, facts = self._kept.finished, dict(self._kept.facts)
+        self.summary.corpus_loss = facts.get("corpus_loss")
+        if finished:
+            done = min(finished - 1, len(stack))
+            logger(__name__).info("going on after %d of %d blocks, kept by an earlier run", done, len(stack))
+        if finished == len(stack) + 2:
+            return
         outside = Outside.find(self._model, group_uses(self._model), stack.names("outside"))
         batches = pack(self._texts, self._plan.batch_tokens, self._device)
         tokens = self._processes.union(used_tokens(batches), outside.vocabulary[outside.embedding])
@@ -127,15 +142,27 @@ class BlockCurvature:
             enter = Part(lambda b, _: stack.embed(batches[b]), moved)
             others = {name: parameter for name, parameter in moved.items() if name != outside.embedding}
             leave = Part(lambda b, hidden: stack.head_input(batches[b], hidden), others)
-            self._forward(stack, run, enter)
-            head = yield from self._loss(run, outside, shape, leave)
+            left = len(stack) + min(1 - finished, 0)
+            # Only inputs of blocks that are still to do are needed; a tied head is used last, from the last output.
+            self._forward(stack, run, enter, len(stack) if finished == 0 or outside.tied else max(left - 1, 0))
+            head = self._head(run, outside, shape, leave) if finished == 0 or outside.tied else None
             # A tensor may serve at both ends: all probes' sums of these few wait for both.
             ends = {n: p.new_zeros((self._probes, *p.shape), dtype=self._dtype) for n, p in moved.items()}
-            inputs, run.changes, changes = run.inputs.pop(), run.tangents.pop(), run.changes
-            _add_end(ends, leave, pull(leave, self._directions, inputs, run.changes, run.adjoints, changes))
-            del inputs, changes
-            for index in progress(reversed(range(len(stack))), len(stack), "curvature pass", "blocks"):
+            if finished == 0:
+                self.summary.corpus_loss = self._processes.total(head.losses()) / self.summary.n_predicted
+                facts["corpus_loss"] = self.summary.corpus_loss
+                yield from self._loss(run, outside, head)
+                inputs, run.changes, changes = run.inputs.pop(), run.tangents.pop(), run.changes
+                _add_end(ends, leave, pull(leave, self._directions, inputs, run.changes, run.adjoints, changes))
+                del inputs, changes
+                self._finish(run, ends, facts)
+            else:
+                if head:
+                    head.losses()
+                self._restore(run, ends, left)
+            for index in progress(reversed(range(left)), left, "curvature pass", "blocks"):
                 yield from self._block(stack, run, index)
+                self._finish(run, ends, facts)
             nothing = [None] * len(batches)
             _add_end(ends, enter, pull(enter, self._directions, nothing, nothing, run.adjoints, run.changes))
             self._processes.join(ends.values())
@@ -146,16 +173,33 @@ class BlockCurvature:
             yield from self._head_parts(outside, head.sweep(None, products=True, add_rows=add))
         else:
             yield from self._embedding(outside, run.tokens, embedded)
+        self._kept.finish({}, facts)
 
-    def _forward(self, stack: Stack, run: _Sweeps, enter: Part) -> None:
-        """Keep each block's inputs and their derivatives along each probe; of the last one what it gives."""
+    def _finish(self, run: _Sweeps, ends: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Tell that a part is finished, and what the next one starts from."""
+        state = {f"end {name}": sums for name, sums in ends.items()}
+        for what, carried in (("adjoint", run.adjoints), ("change", run.changes)):
+            state |= {f"{what} {b}": value for b, value in enumerate(carried)}
+        self._kept.finish(state, facts)
+
+    def _restore(self, run: _Sweeps, ends: dict[str, Tensor], left: int) -> None:
+        """Put back what an earlier run told last; ``left`` blocks are still to do."""
+        state, count = self._kept.take_state(), range(len(run.batches))
+        del run.inputs[left:], run.tangents[left:]
+        run.adjoints = [state[f"adjoint {b}"].to(self._device) for b in count]
+        run.changes = [state[f"change {b}"].to(self._device) for b in count]
+        for name, sums in ends.items():
+            sums.copy_(state[f"end {name}"])
+
+    def _forward(self, stack: Stack, run: _Sweeps, enter: Part, depth: int) -> None:
+        """Keep each block's inputs and their derivatives along each probe, and what block ``depth`` - 1 gives."""
         run.calls = [stack.calls(batch)[1] for batch in run.batches]
         nothing = [None] * len(run.batches)
         inputs, tangents = push(enter, self._directions, nothing, nothing)
-        kept = sum(t.numel() * t.element_size() for t in tangents) * (len(stack) + 1)
+        kept = sum(t.numel() * t.element_size() for t in tangents) * (depth + 1)
         choice("probes a pass", self._probes, f"{kept / 1e9:.2f} GB of them wait between blocks", logger(__name__))
         run.inputs, run.tangents = [inputs], [tangents]
-        for index in progress(range(len(stack)), len(stack), "forward pass", "blocks"):
+        for index in progress(range(depth), depth, "forward pass", "blocks"):
             with self._weights.loaded(stack.names(index)):
                 part = self._part(stack, run, index)
                 inputs, tangents = push(part, self._directions, inputs, tangents)
@@ -168,15 +212,12 @@ class BlockCurvature:
             self._directions.moved(stack.names(index)),
         )
 
-    def _loss(self, run: _Sweeps, outside: Outside, shape: LogitShape, leave: Part) -> Iterator[TensorStatistics]:
-        """Go through the head to the loss and back; yield the head where it is not tied.
-
-        Returns the head, for a tied one's statistics later.
-        """
+    def _head(self, run: _Sweeps, outside: Outside, shape: LogitShape, leave: Part) -> HeadCurvature:
+        """Return the head at the predicted positions, behind what the last block gave."""
         inputs, tangents = push(leave, self._directions, run.inputs[-1], run.tangents[-1])
         targets = [batch.targets() for batch in run.batches]
         masks = [y != IGNORED for y in targets]
-        head = HeadCurvature(
+        return HeadCurvature(
             inputs=[x[mask] for x, mask in zip(inputs, masks, strict=True)],
             tangents=[xdot[:, mask] for xdot, mask in zip(tangents, masks, strict=True)],
             targets=[y[mask] for y, mask in zip(targets, masks, strict=True)],
@@ -188,18 +229,21 @@ class BlockCurvature:
             predicted=self.summary.n_predicted,
             processes=self._processes,
         )
-        self.summary.corpus_loss = self._processes.total(head.losses()) / self.summary.n_predicted
+
+    def _loss(self, run: _Sweeps, outside: Outside, head: HeadCurvature) -> Iterator[TensorStatistics]:
+        """Go back from the loss through the head; yield the head where it is not tied."""
         adjoints = head.adjoints()
         if outside.tied:
             deque(head.sweep(adjoints, products=False), maxlen=0)
         else:
             yield from self._head_parts(outside, head.sweep(adjoints, products=True))
-        run.adjoints = [torch.zeros_like(x) for x in inputs]
-        run.changes = [torch.zeros_like(xdot) for xdot in tangents]
-        for b, mask in enumerate(masks):
-            run.adjoints[b][mask] = adjoints.first[b].to(inputs[b].dtype)
-            run.changes[b][:, mask] = adjoints.second[b].to(inputs[b].dtype)
-        return head
+        for b, batch in enumerate(run.batches):
+            mask = batch.targets() != IGNORED
+            x = head.inputs[b]
+            run.adjoints.append(x.new_zeros((*mask.shape, x.shape[-1])))
+            run.changes.append(x.new_zeros((self._probes, *mask.shape, x.shape[-1])))
+            run.adjoints[b][mask] = adjoints.first[b].to(x.dtype)
+            run.changes[b][:, mask] = adjoints.second[b].to(x.dtype)
 
     def _head_parts(self, outside: Outside, parts: Iterable[HeadPart]) -> Iterator[TensorStatistics]:
         """Yield the head's tensors chunk by chunk, its bias at the end."""

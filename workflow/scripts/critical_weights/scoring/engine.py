@@ -76,7 +76,7 @@ class Placed:
 
 def keeps_parts(family: str, placed: Placed) -> bool:
     """Whether the engine of a family finishes the model part by part, so that a later run can go on behind one."""
-    return family == "gradient" and placed.placement != "resident"
+    return family in ("gradient", "curvature") and placed.placement != "resident"
 
 
 def check_processes(family: str, count: int) -> None:
@@ -130,7 +130,7 @@ def start_run(
         if placement == "resident":
             return gather_plain(model, texts, family, seed=seed, probes=probes, analysed=analysed, processes=processes)
         return BlockCurvature(
-            model, texts, plan, weights, device, analysed, seed=seed, probes=probes, processes=processes
+            model, texts, plan, weights, device, analysed, seed=seed, probes=probes, processes=processes, kept=kept
         )
     if family == "forward":
         if placement == "resident":

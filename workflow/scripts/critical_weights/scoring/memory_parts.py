@@ -43,6 +43,7 @@ class Sizes:
         kept_logits: whether the gradients of all logits are kept.
         probes: of the curvature pass.
         slab: weights that are scored together.
+        analysed: of the largest analysed tensor.
 
     """
 
@@ -64,11 +65,16 @@ class Sizes:
     kept_logits: bool
     probes: int
     slab: int
+    analysed: int
 
     @property
     def scored(self) -> int:
         """Bytes of temporary results while scores are made and reduced."""
         return SLAB_ENTRIES * 4 * min(self.slab, self.weights)
+
+    def dense(self, metrics: int) -> int:
+        """Bytes in host memory of every score of two tensors by so many metrics: one is scored, one written."""
+        return 2 * self.analysed * metrics * 4
 
     @property
     def graph(self) -> int:
@@ -108,6 +114,7 @@ def read_sizes(
         "widest": max(lengths, default=1),
         "probes": probes,
         "slab": slab_weights(device),
+        "analysed": max((t["numel"] for t in facts["tensors"] if t["analysed"]), default=0),
     }
     return found, block
 

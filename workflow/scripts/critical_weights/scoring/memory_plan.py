@@ -68,6 +68,7 @@ def plan_memory(
     placement: str = "auto",
     available: int | None = None,
     probes: int = 10,
+    dense: int = 0,
 ) -> MemoryPlan:
     """Choose a placement and log the plan.
 
@@ -80,6 +81,7 @@ def plan_memory(
         placement: one of :data:`PLACEMENTS`, or ``auto``: the first of them that fits.
         available: bytes to plan with; by default what is free on the device.
         probes: of the curvature pass.
+        dense: metrics of the family whose every score is kept.
 
     Raises:
         ModelError: no placement fits, or the one that was asked for does not; the message says what would.
@@ -89,13 +91,14 @@ def plan_memory(
     if placement not in ("auto", *PLACEMENTS):
         raise unknown("placement", placement, ("auto", *PLACEMENTS), ModelError)
     available = available or free_memory(device)
-    plans = {name: _plan(name, family, facts, lengths, dtype, device, available, probes) for name in PLACEMENTS}
+    plans = {name: _plan(name, family, facts, lengths, dtype, device, available, probes, dense) for name in PLACEMENTS}
     fitting = [name for name in PLACEMENTS if plans[name].fits]
     if placement == "auto":
         if not fitting:
             smallest = min(plans.values(), key=lambda plan: plan.total)
             raise ModelError(f"the model fits in no placement; the smallest is {smallest.describe()}",
-                             fix="Use fewer or shorter texts (max_samples, max_length) or more memory")  # fmt: skip
+                             fix="Use fewer or shorter texts (max_samples, max_length), no dense scores (scoring: dense: false) "
+                             "or more memory")  # fmt: skip
         chosen = plans[fitting[0]]
         reason = (
             "the fastest that fits" if fitting[0] == PLACEMENTS[0] else f"{PLACEMENTS[0]} would take more than is free"
@@ -134,6 +137,7 @@ def _plan(
     device: torch.device,
     available: int,
     probes: int,
+    dense: int,
 ) -> MemoryPlan:
     """Plan one placement; what single texts need is left out where only then the rest fits."""
     found, block = read_sizes(facts, lengths, dtype, device, probes)
@@ -152,7 +156,12 @@ def _plan(
         else:
             parts = block_parts(placement, family, sizes, by_text)
         blocks = BlockPlan(batch_tokens, rows, kept_logits, by_text)
-        return MemoryPlan(placement, blocks, {"process": PROCESS_BYTES} | parts, available)
+        waiting, elsewhere = sizes.dense(dense), {}
+        if device.type == "cpu":
+            parts["dense scores"] = waiting
+        elif waiting:
+            elsewhere["dense scores in host memory"] = waiting
+        return MemoryPlan(placement, blocks, {"process": PROCESS_BYTES} | parts, available, elsewhere)
 
     if family != "gradient":
         return plan(False)
@@ -170,4 +179,5 @@ def _keep_inputs(plan: MemoryPlan, place: str) -> MemoryPlan:
     if place == "host" and size > USABLE * free_host_memory():
         return plan
     name = {"host": "kept inputs in host memory", "disk": "kept inputs on disk"}[place]
-    return replace(plan, blocks=replace(plan.blocks, inputs=place), parts=parts, elsewhere={name: size})
+    elsewhere = plan.elsewhere | {name: size}
+    return replace(plan, blocks=replace(plan.blocks, inputs=place), parts=parts, elsewhere=elsewhere)

@@ -46,33 +46,39 @@ def check_settings(family: str, settings: ScoringSettings) -> None:
 
 
 def choose_dense(setting: str, facts: Mapping[str, Any], folder: Path) -> set[str]:
-    """Return the full names of the metrics whose every score is kept, and log why.
+    """Return the full names of the metrics whose every score is kept, and log why; as :func:`dense_metrics`."""
+    names, reason = dense_metrics(setting, facts, folder)
+    what = {0: "off", len(METRICS): "on"}.get(len(names), ", ".join(sorted(names)))
+    choice("dense scores", what, reason, logger(__name__))
+    return names
+
+
+def dense_metrics(setting: str, facts: Mapping[str, Any], folder: Path) -> tuple[set[str], str]:
+    """Return the full names of the metrics whose every score is kept, and why.
+
+    Args:
+        setting: ``true``, ``false``, ``auto``, or metrics with commas between them.
+        facts: the model's ``model.json``.
+        folder: where the stores go; made where it is missing, for ``auto`` looks at the disk's free space.
 
     Raises:
         ConfigError: the setting names an unknown metric.
 
     """
-    log = logger(__name__)
-    if setting == "false":
-        choice("dense scores", "off", "as configured", log)
-        return set()
-    if setting == "true":
-        choice("dense scores", "on", "as configured", log)
-        return set(METRICS)
+    configured = "as configured"
+    if setting in ("false", "true"):
+        return set(METRICS) if setting == "true" else set(), configured
     if setting != "auto":
         by_path = {m.path: m.name for m in METRICS.values()}
         names = {by_path.get(name.strip(), name.strip()) for name in setting.split(",")}
         for name in sorted(names - set(METRICS)):
             raise unknown("metric in scoring.dense", name, {*METRICS, *by_path}, ConfigError)
-        choice("dense scores", ", ".join(sorted(names)), "as configured", log)
-        return names
+        return names, configured
     needed = facts["analysed"]["n_weights"] * 4 * len(METRICS)
     folder.mkdir(parents=True, exist_ok=True)
     limit = min(DENSE_BYTES, shutil.disk_usage(folder).free // 4)
-    fits = needed < limit
-    what = f"all {len(METRICS)} metrics would take {needed / 1e9:.2f} GB, the limit is {limit / 1e9:.2f} GB"
-    choice("dense scores", "on" if fits else "off", what, log)
-    return set(METRICS) if fits else set()
+    reason = f"all {len(METRICS)} metrics would take {needed / 1e9:.2f} GB, the limit is {limit / 1e9:.2f} GB"
+    return set(METRICS) if needed < limit else set(), reason
 
 
 def versions() -> dict[str, str]:
@@ -108,6 +114,8 @@ def shaping(
         "model": sha256_json(facts),
         "texts": sha256_json([list(ids) for ids in texts]),
         "candidates": settings.candidates,
+        "probes": settings.probes,
+        "seed": settings.seed,
         "dense": sorted(dense),
         "dtype": str(dtype).removeprefix("torch."),
         "device": device.type,
