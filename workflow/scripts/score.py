@@ -105,8 +105,9 @@ def score(a: argparse.Namespace) -> None:
             longest = max(([len(ids) for ids in own] for own in shares(texts, processes.count)), key=sum)
             free = free_memory(device) // (processes.count if device.type == "cpu" else 1)
             whole, _ = dense_metrics(a.dense, facts, Path(a.output_dir))
+            dense = sum(metric.name in whole for metric in family_metrics(a.family))
             plan = plan_memory(a.family, facts, longest, dtype, device, placement=a.placement, available=free,
-                               probes=a.probes, dense=sum(m.name in whole for m in family_metrics(a.family)))  # fmt: skip
+                               probes=a.probes, dense=dense)  # fmt: skip
         plan = processes.agree(plan)
         model, placed = place_model(read_json(a.record), plan, dtype, device)
         placed = replace(placed, processes=processes)

@@ -6,6 +6,19 @@ from .tables import Column, Table
 
 _NOTE = Column("note", "str", "why a figure is missing, or what to bear in mind", optional=True)
 _K = Column("k", "Int64", "first weights by score, over all tensors", "weights", optional=True)
+_PHASE = Column("phase", "str", "phase", optional=True)
+_MODEL = Column("model", "str", "model", optional=True)
+_METRIC = Column("metric", "str", "full name of the metric", optional=True)
+_FIRST = Column("a", "str", "first phase", optional=True)
+_SECOND = Column("b", "str", "second phase", optional=True)
+_UNION = Column("jaccard", "float64", "shared / union", "fraction of the union", optional=True)
+_EXPECTED = Column(
+    "expected", "float64", "shared weights of two independent draws from all weights", "weights", optional=True
+)
+_CHANCE = Column(
+    "p", "float64", "chance of as many in such draws; weights are not independent, so it is too small", optional=True
+)
+_WEIGHTS = Column("weights", "Int64", "weights that could have been selected", "weights", optional=True)
 
 MODELS = Table(
     "models.csv",
@@ -14,8 +27,8 @@ MODELS = Table(
     "come in whole lines, so its p is too small); unit `lines` counts lines instead, unit `tensors` permutes tensors. "
     "Believe a difference that all three see",
     (
-        Column("phase", "str", "phase", optional=True),
-        Column("metric", "str", "full name of the metric", optional=True),
+        _PHASE,
+        _METRIC,
         _K,
         Column("scope", "str", "component, or depth: fifths of layer / (blocks - 1)"),
         Column("name", "str", "the component; 1 (first blocks) to 5; outside (the blocks); all: all of them at once"),
@@ -50,10 +63,10 @@ PHASES = Table(
     "the score stores of one model and metric in every pair of phases: their settings, every kept number of every "
     "tensor, their first weights",
     (
-        Column("model", "str", "model", optional=True),
-        Column("metric", "str", "full name of the metric", optional=True),
-        Column("a", "str", "first phase", optional=True),
-        Column("b", "str", "second phase", optional=True),
+        _MODEL,
+        _METRIC,
+        _FIRST,
+        _SECOND,
         Column("scope", "str", "all, setting or tensor"),
         Column("name", "str", "the setting or tensor; all", optional=True),
         Column(
@@ -79,27 +92,25 @@ CHECKPOINTS = Table(
     "the first k weights of each checkpoint of one training run, held against those of its last one; weights with a "
     "score of 0 are in no selection",
     (
-        Column("phase", "str", "phase", optional=True),
+        _PHASE,
         Column("run", "str", "what the checkpoints are of", optional=True),
-        Column("metric", "str", "full name of the metric", optional=True),
+        _METRIC,
         Column("model", "str", "the checkpoint", optional=True),
         Column("step", "Int64", "training steps; empty for a last one whose name holds none", "steps", optional=True),
         Column("last", "str", "the last checkpoint", optional=True),
         _K,
         Column("shared", "Int64", "weights in both selections", "weights", optional=True),
         Column("share", "float64", "shared / k", "fraction of k", optional=True),
-        Column("jaccard", "float64", "shared / union", "fraction of the union", optional=True),
+        _UNION,
         Column("settled", "Int64", "weights of the last selection that are in this one and in all later ones",
                "weights", optional=True),
-        Column("expected", "float64", "shared weights of two independent draws from all weights", "weights",
-               optional=True),
-        Column("p", "float64", "chance of as many in such draws; weights are not independent, so it is too small",
-               optional=True),
+        _EXPECTED,
+        _CHANCE,
         Column("expected_by_tensor", "float64", "shared weights of draws from each tensor apart, as many as each "
                "selection has of it: what agreement on tensors alone would give", "weights", optional=True),
         Column("p_by_tensor", "float64", "chance of as many in those draws", optional=True),
         Column("loss", "float64", "loss of the checkpoint on the calibration texts", "nats per token", optional=True),
-        Column("weights", "Int64", "weights that could have been selected", "weights", optional=True),
+        _WEIGHTS,
         _NOTE,
     ),
 )  # fmt: skip
@@ -108,18 +119,16 @@ TASKS = Table(
     "pairs of phases with other calibration texts and the same model: the first k weights of each metric that reads "
     "texts. Two draws of texts of one kind differ too: hold `jaccard` against that of stability.csv",
     (
-        Column("model", "str", "model", optional=True),
-        Column("metric", "str", "full name of the metric", optional=True),
-        Column("a", "str", "first phase", optional=True),
-        Column("b", "str", "second phase", optional=True),
+        _MODEL,
+        _METRIC,
+        _FIRST,
+        _SECOND,
         _K,
         Column("shared", "Int64", "weights critical for both", "weights", optional=True),
         Column("only", "Int64", "weights critical for a only; as many are for b only", "weights", optional=True),
-        Column("jaccard", "float64", "shared / union", "fraction of the union", optional=True),
-        Column("expected", "float64", "shared weights of two independent draws from all weights", "weights",
-               optional=True),
-        Column("p", "float64", "chance of as many in such draws; weights are not independent, so it is too small",
-               optional=True),
+        _UNION,
+        _EXPECTED,
+        _CHANCE,
         Column("deepest_a", "Int64", "largest rank in b of a weight that is critical for a; empty where one lies "
                "beyond the candidates", "rank", optional=True),
         Column("deepest_b", "Int64", "largest rank in a of a weight that is critical for b, likewise", "rank",
@@ -128,7 +137,7 @@ TASKS = Table(
                "both scores", optional=True),
         Column("ratio_b", "float64", "median of (score in a / score in b) over weights critical for b only, likewise",
                optional=True),
-        Column("weights", "Int64", "weights that could have been selected", "weights", optional=True),
+        _WEIGHTS,
         _NOTE,
     ),
 )  # fmt: skip
@@ -137,10 +146,10 @@ TASK_WEIGHTS = Table(
     "the weights that are among the first k of one phase and not of the other, with what both say of them, for the "
     "pairs of tasks.csv; those of a first, each by rank",
     (
-        Column("model", "str", "model", optional=True),
-        Column("metric", "str", "full name of the metric", optional=True),
-        Column("a", "str", "first phase", optional=True),
-        Column("b", "str", "second phase", optional=True),
+        _MODEL,
+        _METRIC,
+        _FIRST,
+        _SECOND,
         _K,
         Column("critical_for", "str", "the phase in whose first k the weight is", optional=True),
         Column("parameter", "str", "tensor name", optional=True),
@@ -162,9 +171,9 @@ CLUSTERS = Table(
     "the transformer blocks of one phase, model and metric, clustered by their score profile: each component's share "
     "of the block's score and the log of its mean score, standardised over the blocks; Ward's linkage",
     (
-        Column("phase", "str", "phase", optional=True),
-        Column("model", "str", "model", optional=True),
-        Column("metric", "str", "full name of the metric", optional=True),
+        _PHASE,
+        _MODEL,
+        _METRIC,
         Column("layer", "Int64", "index of the transformer block", optional=True),
         Column("depth", "float64", "layer / (blocks - 1): 0 the first block, 1 the last", optional=True),
         Column("cluster", "Int64", "from 1, by first block", optional=True),

@@ -14,9 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from ..log import choice, logger, progress
-from .batches import IGNORED, Batch, pack
+from .batches import IGNORED, pack
 from .blockwise import BlockPlan
 from .compact import compact_embedding, used_tokens
 from .differentials import Part, pull, push
@@ -32,39 +30,16 @@ from .directions import Directions
 from .experts import eager_experts
 from .head import LogitShape
 from .head_curvature import HeadCurvature, HeadPart
-from .kept_parts import Kept, NothingKept
+from .kept_parts import Kept, NothingKept, blocks_left
 from .loss import accumulator_dtype
 from .outside import Outside
 from .processes import ALONE, Processes
 from .running_mean import RunningMean
 from .seam import Summary, TensorStatistics
-from .stack import BlockCall, Stack
+from .stack import Stack
+from .sweeps import Sweeps
 from .uses import group_uses
 from .weights import Weights
-
-
-@dataclass
-class _Sweeps:
-    """What the sweeps carry, by batch; see :mod:`.differentials` for words and shapes.
-
-    Attributes:
-        batches: the texts.
-        tokens: distinct token ids of the texts of all processes, ascending.
-        calls: how each block is called.
-        inputs: h of each block so far, then what the last one gave.
-        tangents: hdot of the same.
-        adjoints: a of the block that was last gone back through.
-        changes: adot of the same.
-
-    """
-
-    batches: list[Batch]
-    tokens: Tensor
-    calls: list[list[BlockCall]] = field(default_factory=list)
-    inputs: list[list[Tensor]] = field(default_factory=list)
-    tangents: list[list[Tensor]] = field(default_factory=list)
-    adjoints: list[Tensor] = field(default_factory=list)
-    changes: list[Tensor] = field(default_factory=list)
 
 
 class BlockCurvature:
@@ -118,15 +93,13 @@ class BlockCurvature:
         stack = Stack(self._model)
         finished, facts = self._kept.finished, dict(self._kept.facts)
         self.summary.corpus_loss = facts.get("corpus_loss")
-        if finished:
-            done = min(finished - 1, len(stack))
-            logger(__name__).info("going on after %d of %d blocks, kept by an earlier run", done, len(stack))
-        if finished == len(stack) + 2:
+        left = blocks_left(self._kept, len(stack))
+        if left is None:
             return
         outside = Outside.find(self._model, group_uses(self._model), stack.names("outside"))
         batches = pack(self._texts, self._plan.batch_tokens, self._device)
         tokens = self._processes.union(used_tokens(batches), outside.vocabulary[outside.embedding])
-        run = _Sweeps(batches, tokens)
+        run = Sweeps(batches, tokens)
         with ExitStack() as held:
             held.enter_context(eager_experts(self._model))
             # Fused attention kernels have no second derivative; the plain formula has.
@@ -142,7 +115,6 @@ class BlockCurvature:
             enter = Part(lambda b, _: stack.embed(batches[b]), moved)
             others = {name: parameter for name, parameter in moved.items() if name != outside.embedding}
             leave = Part(lambda b, hidden: stack.head_input(batches[b], hidden), others)
-            left = len(stack) + min(1 - finished, 0)
             # Only inputs of blocks that are still to do are needed; a tied head is used last, from the last output.
             self._forward(stack, run, enter, len(stack) if finished == 0 or outside.tied else max(left - 1, 0))
             head = self._head(run, outside, shape, leave) if finished == 0 or outside.tied else None
@@ -155,14 +127,14 @@ class BlockCurvature:
                 inputs, run.changes, changes = run.inputs.pop(), run.tangents.pop(), run.changes
                 _add_end(ends, leave, pull(leave, self._directions, inputs, run.changes, run.adjoints, changes))
                 del inputs, changes
-                self._finish(run, ends, facts)
+                self._kept.finish(run.state(ends), facts)
             else:
                 if head:
                     head.losses()
-                self._restore(run, ends, left)
+                run.restore(self._kept.take_state(), ends, left)
             for index in progress(reversed(range(left)), left, "curvature pass", "blocks"):
                 yield from self._block(stack, run, index)
-                self._finish(run, ends, facts)
+                self._kept.finish(run.state(ends), facts)
             nothing = [None] * len(batches)
             _add_end(ends, enter, pull(enter, self._directions, nothing, nothing, run.adjoints, run.changes))
             self._processes.join(ends.values())
@@ -175,23 +147,7 @@ class BlockCurvature:
             yield from self._embedding(outside, run.tokens, embedded)
         self._kept.finish({}, facts)
 
-    def _finish(self, run: _Sweeps, ends: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Tell that a part is finished, and what the next one starts from."""
-        state = {f"end {name}": sums for name, sums in ends.items()}
-        for what, carried in (("adjoint", run.adjoints), ("change", run.changes)):
-            state |= {f"{what} {b}": value for b, value in enumerate(carried)}
-        self._kept.finish(state, facts)
-
-    def _restore(self, run: _Sweeps, ends: dict[str, Tensor], left: int) -> None:
-        """Put back what an earlier run told last; ``left`` blocks are still to do."""
-        state, count = self._kept.take_state(), range(len(run.batches))
-        del run.inputs[left:], run.tangents[left:]
-        run.adjoints = [state[f"adjoint {b}"].to(self._device) for b in count]
-        run.changes = [state[f"change {b}"].to(self._device) for b in count]
-        for name, sums in ends.items():
-            sums.copy_(state[f"end {name}"])
-
-    def _forward(self, stack: Stack, run: _Sweeps, enter: Part, depth: int) -> None:
+    def _forward(self, stack: Stack, run: Sweeps, enter: Part, depth: int) -> None:
         """Keep each block's inputs and their derivatives along each probe, and what block ``depth`` - 1 gives."""
         run.calls = [stack.calls(batch)[1] for batch in run.batches]
         nothing = [None] * len(run.batches)
@@ -206,13 +162,13 @@ class BlockCurvature:
             run.inputs.append(inputs)
             run.tangents.append(tangents)
 
-    def _part(self, stack: Stack, run: _Sweeps, index: int) -> Part:
+    def _part(self, stack: Stack, run: Sweeps, index: int) -> Part:
         return Part(
             lambda b, hidden: stack.run_block(index, run.calls[b][index], hidden),
             self._directions.moved(stack.names(index)),
         )
 
-    def _head(self, run: _Sweeps, outside: Outside, shape: LogitShape, leave: Part) -> HeadCurvature:
+    def _head(self, run: Sweeps, outside: Outside, shape: LogitShape, leave: Part) -> HeadCurvature:
         """Return the head at the predicted positions, behind what the last block gave."""
         inputs, tangents = push(leave, self._directions, run.inputs[-1], run.tangents[-1])
         targets = [batch.targets() for batch in run.batches]
@@ -230,7 +186,7 @@ class BlockCurvature:
             processes=self._processes,
         )
 
-    def _loss(self, run: _Sweeps, outside: Outside, head: HeadCurvature) -> Iterator[TensorStatistics]:
+    def _loss(self, run: Sweeps, outside: Outside, head: HeadCurvature) -> Iterator[TensorStatistics]:
         """Go back from the loss through the head; yield the head where it is not tied."""
         adjoints = head.adjoints()
         if outside.tied:
@@ -258,7 +214,7 @@ class BlockCurvature:
             found = {s: torch.cat([own[s] for _, own in biases]) for s in biases[0][1]}
             yield TensorStatistics(outside.head_bias, torch.cat([v for v, _ in biases]).to(self._dtype), found)
 
-    def _block(self, stack: Stack, run: _Sweeps, index: int) -> Iterator[TensorStatistics]:
+    def _block(self, stack: Stack, run: Sweeps, index: int) -> Iterator[TensorStatistics]:
         """Go back through one block over all batches and probes; yield its tensors."""
         with self._weights.loaded(stack.names(index)):
             part = self._part(stack, run, index)

@@ -28,7 +28,7 @@ from .compact import compact_embedding, used_tokens
 from .experts import eager_experts
 from .head import ChunkedHead, LogitShape
 from .kept_inputs import KeptInputs
-from .kept_parts import Kept, NothingKept
+from .kept_parts import Kept, NothingKept, blocks_left
 from .loss import accumulator_dtype
 from .outside import Outside
 from .part_sums import PartSums
@@ -88,10 +88,8 @@ class BlockGradients:
         stack, groups = Stack(self._model), group_uses(self._model)
         finished, facts = self._kept.finished, dict(self._kept.facts)
         self.summary.corpus_loss = facts.get("corpus_loss")
-        if finished:
-            done = min(finished - 1, len(stack))
-            logger(__name__).info("going on after %d of %d blocks, kept by an earlier run", done, len(stack))
-        if finished == len(stack) + 2:
+        left = blocks_left(self._kept, len(stack))
+        if left is None:
             return
         outside = Outside.find(self._model, groups, stack.names("outside"))
         static = [name for name, group in groups.items() if not can_be_caught(group)]
@@ -106,7 +104,6 @@ class BlockGradients:
             read = lambda ids: self._weights.rows(outside.embedding, ids)  # noqa: E731 (names the tensor once)
             held.enter_context(compact_embedding(embedding, tokens, read))
             shape = self._start(stack, run, outside)
-            left = len(stack) + min(1 - finished, 0)
             # Only inputs of blocks that are still to do are needed; a tied head is used last, from the last output.
             depth = len(stack) if finished == 0 or outside.tied else max(left - 1, 0)
             odd = run.run(stack, self._weights, groups, depth)

@@ -31,6 +31,8 @@ from .processes import ALONE, Processes
 from .scored import Findings
 from .write_behind import WriteBehind
 
+log = logger(__name__)
+
 SETTINGS = "settings.json"
 OPEN = "open.zip"
 SCRATCH = "CRITICAL_WEIGHTS_SCRATCH"
@@ -74,6 +76,17 @@ class NothingKept:
 
     def finish(self, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Do nothing."""
+
+
+def blocks_left(kept: Kept, blocks: int) -> int | None:
+    """Return how many of the blocks are still to do, and log it; None where nothing is, what is outside included.
+
+    The first part is the head, the last one what is outside; a block each is between them.
+    """
+    done = max(kept.finished - 1, 0)
+    if kept.finished:
+        log.info("going on after %d of %d blocks, kept by an earlier run", min(done, blocks), blocks)
+    return None if kept.finished == blocks + 2 else blocks - done
 
 
 class KeptParts:
@@ -170,7 +183,7 @@ class KeptParts:
         """Return how many parts can be used, after discarding what cannot."""
         finished, reason = self._usable(settings)
         if reason:
-            logger(__name__).info("kept parts of an earlier run are discarded: %s", reason)
+            log.info("kept parts of an earlier run are discarded: %s", reason)
             discard(self.folder)
         wanted = {self._part(n).name for n in range(1, finished + 1)} | {SETTINGS}
         wanted |= {self._state_file(finished, rank).name for rank in range(self._processes.count)}

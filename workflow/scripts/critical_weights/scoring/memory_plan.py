@@ -97,8 +97,8 @@ def plan_memory(
         if not fitting:
             smallest = min(plans.values(), key=lambda plan: plan.total)
             raise ModelError(f"the model fits in no placement; the smallest is {smallest.describe()}",
-                             fix="Use fewer or shorter texts (max_samples, max_length), no dense scores (scoring: dense: false) "
-                             "or more memory")  # fmt: skip
+                             fix="Use fewer or shorter texts (max_samples, max_length), no dense scores (scoring: "
+                             "dense: false) or more memory")  # fmt: skip
         chosen = plans[fitting[0]]
         reason = (
             "the fastest that fits" if fitting[0] == PLACEMENTS[0] else f"{PLACEMENTS[0]} would take more than is free"
