@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from critical_weights.scoring import fused
-from critical_weights.scoring.accumulate import GRADIENT_STATISTICS, Sums
+from critical_weights.scoring.sums import GRADIENT_STATISTICS, Sums
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 TOLERANCE = 1e-5

@@ -14,10 +14,11 @@ from transformers import PreTrainedModel
 
 from critical_weights.metrics import family_metrics
 from critical_weights.scoring import accumulate, fused
-from critical_weights.scoring.accumulate import Sums, add_linear
+from critical_weights.scoring.accumulate import add_linear
 from critical_weights.scoring.batches import pack
 from critical_weights.scoring.capture import Capture
 from critical_weights.scoring.resident import batch_loss
+from critical_weights.scoring.sums import Sums
 from critical_weights.scoring.uses import Use, find_uses, run_model
 
 WANTED = sorted({need for metric in family_metrics("gradient") for need in metric.needs})

@@ -61,7 +61,7 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
             for place, (verdict, n) in enumerate(outcomes.items())
         ]
     )
-    best = [(name, rows[0]) for name, rows in known.items()]
+    best = [(name, max(rows, key=lambda row: abs(row["area"]))) for name, rows in known.items()]
     text += ". Largest change of the loss: " + some([
         f"{interval(row['area'], row['area_low'], row['area_high'])} nats per token by {row['metric']} ({row['mode']}, "
         f"{row['intervention']}) in {name}" for name, row in best], "; ")  # fmt: skip

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..log import choice, logger, progress
-from .accumulate import Sums
 from .batches import pack
 from .block_plan import BlockPlan
 from .capture import Capture
@@ -36,6 +35,7 @@ from .processes import ALONE, Processes
 from .seam import Summary, TensorStatistics
 from .shelf import Shelf
 from .stack import Stack
+from .sums import Sums
 from .text_gradients import Texts
 from .uses import Use, can_be_caught, group_uses
 from .vocabulary import Vocabulary

@@ -18,15 +18,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..log import choice, logger
-
-if TYPE_CHECKING:
-    from .accumulate import Sums
+from .sums import Sums
 
 TUNING_ENTRIES = 4096
 """Rows and columns on which tilings are timed: enough to fill a GPU, and some 0.3 GB of scratch sums at most."""

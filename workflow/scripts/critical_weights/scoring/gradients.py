@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from .accumulate import Sums, add_bias, add_linear, add_replayed, add_tied
+from .accumulate import add_bias, add_linear, add_replayed, add_tied
 from .batches import Batch
+from .sums import Sums
 from .text_gradients import TextGradients, Texts
 from .uses import Use, embedding_scale
 

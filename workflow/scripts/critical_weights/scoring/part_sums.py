@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from .accumulate import Sums
 from .capture import Capture
 from .gradients import GradientSums
 from .seam import TensorStatistics
+from .sums import Sums
 from .text_gradients import Texts
 from .uses import Use
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .accumulate import Sums, add_bias, add_linear, add_tied
+from .accumulate import add_bias, add_linear, add_tied
 from .batches import Batch
 from .head import ChunkedHead
 from .outside import Outside
 from .part_sums import Means
 from .seam import TensorStatistics
+from .sums import Sums
 from .text_gradients import TextGradients, Texts
 from .weights import Weights
 
