@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from critical_weights.orders import ascending, descending, grouped
+from critical_weights.orders import descending, grouped, numbered_alike
 
 _SIZES = st.integers(0, 40)
 _SCORES = st.sampled_from([0.0, -0.0, 1e-45, 1e-38, 0.5, 1.0, 1.5, 3e38, np.inf])
@@ -31,12 +31,17 @@ def test_many_scores_with_ties() -> None:
     np.testing.assert_array_equal(descending(score), np.argsort(-score, kind="stable"))
 
 
+_NUMBERS = st.lists(st.one_of(st.integers(0, 9), st.integers(0, 2**63 - 1)), max_size=40, unique=True)
+
+
 @settings(max_examples=200, deadline=None)
-@given(arrays(np.int64, _SIZES, elements=st.one_of(st.integers(0, 9), st.integers(0, 2**63 - 1))))
-def test_numbers_come_sorted_with_their_places_however_large(numbers: np.ndarray) -> None:
-    ordered, places = ascending(numbers)
-    np.testing.assert_array_equal(places, np.argsort(numbers, kind="stable"))
-    np.testing.assert_array_equal(ordered, np.sort(numbers))
+@given(st.lists(_NUMBERS, max_size=4))
+def test_what_several_arrays_have_is_numbered_alike_however_large(lists: list[list[int]]) -> None:
+    union = sorted(set().union(*lists))
+    total, found = numbered_alike([np.array(own, np.int64) for own in lists])
+    assert total == len(union)
+    for own, (name, place) in zip(lists, found, strict=True):
+        assert [union[number] for number in name] == [own[at] for at in place] == sorted(own)
 
 
 @pytest.mark.parametrize("most", [1, 255, 256, 65_535, 65_536, 100_000])

@@ -17,7 +17,7 @@ from critical_weights.errors import StoreError
 from critical_weights.overlap import ALL, LADDER, overlap_table
 from critical_weights.overlap_lines import overlap_of_lists, overlap_of_stores
 from critical_weights.ranked_lines import line_groups, lines_of_list, lines_of_stores
-from critical_weights.ranked_lists import RankedList, list_of_candidates, lists_of_stores
+from critical_weights.ranked_lists import RankedList, list_of_all, list_of_candidates, lists_of_stores
 from critical_weights.tables import OVERLAP, read_table
 from script_call import call_script
 from synthetic_stores import TensorSpec, default_specs, facts_of, matrix_specs, random_scores, write_store, write_study
@@ -34,6 +34,16 @@ def candidates(scores, kept):
         order = np.argsort(-flat, kind="stable")[:kept]
         parts.append((order, flat[order], flat.size))
     return list_of_candidates(tuple(scores), parts), {name: values.size for name, values in scores.items()}
+
+
+def test_a_list_of_all_is_one_of_as_many_candidates_as_there_are():
+    rng = np.random.default_rng(0)
+    scores = {"a": rng.integers(0, 5, 30), "b": rng.integers(0, 5, 1), "none": np.zeros(0), "c": rng.integers(0, 9, 20)}
+    scores = {name: values.astype(np.float32) for name, values in scores.items()}
+    whole, one_by_one = list_of_all(tuple(scores), list(scores.values())), candidates(scores, 30)[0]
+    assert whole.names == one_by_one.names
+    for key in ("tensor", "index", "score", "known_to"):
+        np.testing.assert_array_equal(getattr(whole, key), getattr(one_by_one, key))
 
 
 def slow_first(scores, names, kept, k):

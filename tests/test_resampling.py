@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from critical_weights.resample_columns import Columns, columns_that_matter
 from critical_weights.resampling import (
     bootstrap_multiplicities,
     chance_overlap,
-    columns_that_matter,
     first_of_rows,
     half_multiplicities,
 )
@@ -28,23 +28,43 @@ def slow_first(row: np.ndarray, k: int) -> set[int]:
 @settings(max_examples=60, deadline=None)
 @given(few_values, st.integers(1, 12))
 def test_first_of_rows_is_a_stable_sort_whatever_the_ties(scores: np.ndarray, k: int) -> None:
-    inside = first_of_rows(scores, np.sort(scores, axis=1), k)
+    bits = first_of_rows(scores, np.sort(scores, axis=1)[:, -k], k)
+    inside = np.unpackbits(bits, axis=1, count=scores.shape[1])
     assert [set(np.flatnonzero(row)) for row in inside] == [slow_first(row, k) for row in scores]
 
 
+def in_parts(scores: np.ndarray, *cuts: int) -> Columns:
+    return Columns(np.split(scores, cuts, axis=1))
+
+
 @settings(max_examples=60, deadline=None)
-@given(few_values, st.integers(1, 12))
-def test_columns_that_do_not_matter_are_first_in_no_row(scores: np.ndarray, k: int) -> None:
-    few = columns_that_matter(scores, k)
-    assert set().union(*(slow_first(row, k) for row in scores)) <= set(few)
+@given(few_values, st.sets(st.integers(1, 10), min_size=1), st.sets(st.integers(0, 11), min_size=10))
+def test_columns_that_do_not_matter_are_first_in_no_row(
+    scores: np.ndarray, wanted: set[int], competing: set[int]
+) -> None:
+    columns, ks = np.array(sorted(competing)), sorted(wanted)
+    few, own, thresholds = columns_that_matter(in_parts(scores, 0, 3, 7), columns, ks)
+    slow = set().union(*(slow_first(row, ks[-1]) for row in scores[:, columns]))
+    assert set(columns[sorted(slow)]) <= set(few) <= set(columns)
+    np.testing.assert_array_equal(own, scores[:, few])
+    np.testing.assert_array_equal(thresholds, [-np.sort(-scores[:, columns], axis=1)[:, k - 1] for k in ks])
 
 
-def test_few_columns_matter_where_few_can_be_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("critical_weights.resampling._CHUNK", 300)  # three rows at a time
+def test_few_columns_matter_where_few_can_be_first() -> None:
     scores = np.random.default_rng(0).random((10, 100), np.float32)
     scores[:, 40:45] += 5
-    assert list(columns_that_matter(scores, 5)) == [40, 41, 42, 43, 44]
-    assert len(columns_that_matter(scores, 6)) > 5
+    parts, everything = in_parts(scores, 20, 42, 60), np.arange(100)
+    assert list(columns_that_matter(parts, everything, [2, 5])[0]) == [40, 41, 42, 43, 44]
+    assert 5 < len(columns_that_matter(parts, everything, [6])[0]) < 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(few_values, st.sets(st.integers(0, 11)), st.sets(st.integers(0, 12)))
+def test_columns_of_parts_are_those_of_the_whole(scores: np.ndarray, wanted: set[int], cuts: set[int]) -> None:
+    columns, parts = np.array(sorted(wanted), np.int64), in_parts(scores, *sorted(cuts))
+    np.testing.assert_array_equal(parts.take(columns), scores[:, columns])
+    np.testing.assert_array_equal(parts.first, scores[0])
+    np.testing.assert_array_equal(parts.highest, scores.max(axis=0))
 
 
 def test_bootstrap_draws_as_many_texts_each_as_likely() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from .agreement_scores import KnownScores
 from .log import logger
 from .orders import grouped
 from .overlap_groups import Groups, Listed, in_one_numbering
 from .rank_biased_overlap import rank_biased_overlap
+from .rank_correlation import rank_correlations
 from .ranked_lists import lists_of_stores
 from .tables_agreement import AGREEMENT
 
@@ -27,7 +26,6 @@ PERSISTENCE = (0.9, 0.98, 0.999)
 """Mean depths of comparison of 10, 50 and 1000 places."""
 DEPTH_GLOBAL, DEPTH_TENSOR = 10_000, 1000
 """Places of each ranking whose weights are correlated."""
-CORRELATIONS = {"spearman": stats.spearmanr, "kendall": stats.kendalltau}
 
 
 def agreement_table(paths: Sequence[str | Path]) -> pd.DataFrame:
@@ -60,23 +58,23 @@ def _groups(
     a: Listed, b: Listed, names: Sequence[str], known: tuple[NDArray[np.int64], NDArray[np.float32]] | None
 ) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """Yield the scope, the tensor and the figures of each group of tensors."""
-    shared = a.shared_with(b)
+    shared = [one.places[held] for one, held in zip((a, b), a.shared_with(b), strict=True)]
     both = a.named & b.named
     over_all = [one.whole if both.all() else one.grouped(np.where(both, 0, -1), 1) for one in (a, b)]
     for scope, sides, limit in (("global", over_all, DEPTH_GLOBAL), ("tensor", [a.within, b.within], DEPTH_TENSOR)):
-        depths = np.minimum(sides[0].depth(), sides[1].depth())
+        depths = np.minimum(sides[0].depth, sides[1].depth)
         deeper = np.maximum(sides[0].place[shared[0]], sides[1].place[shared[1]])
-        group = sides[0].group[shared[0]]
-        order = grouped(group)
-        bounds = np.searchsorted(group[order], np.arange(len(depths) + 1))
-        tops = [_by_group(one, side, depths, limit) for one, side in zip((a, b), sides, strict=True)]
+        # Weights that both have come tensor by tensor, and what is not divided by tensor is one group.
+        bounds = np.searchsorted(sides[0].group[shared[0]], np.arange(len(depths) + 1, dtype=np.int32))
+        if known is not None:
+            tops = [_by_group(one, side, depths, limit) for one, side in zip((a, b), sides, strict=True)]
         for place, depth in enumerate(depths):
             if scope == "tensor" and not both[place]:
                 continue
-            own = order[bounds[place] : bounds[place + 1]]
+            own = slice(bounds[place], bounds[place + 1])
             figures = list(_rbo(deeper[own], int(depth)))
-            top = own[deeper[own] < min(depth, limit)]
-            scores = a.score[shared[0][top]], b.score[shared[1][top]]
+            top = deeper[own] < min(depth, limit)
+            scores = (one.score[places[own][top]] for one, places in zip((a, b), shared, strict=True))
             figures += _correlations("shared", min(int(depth), limit), *scores)
             if known is not None:
                 union = np.union1d(tops[0][place], tops[1][place])
@@ -102,11 +100,6 @@ def _rbo(deeper: NDArray[np.int64], depth: int) -> Iterator[dict[str, Any]]:
 
 
 def _correlations(over: str, depth: int, a: NDArray[np.float32], b: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
-    for quantity, correlate in CORRELATIONS.items():
-        value = np.nan
-        if len(a) > 1:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", stats.ConstantInputWarning)  # equal scores have none: left empty
-                value = float(correlate(a, b).statistic)
+    for quantity, value in zip(("spearman", "kendall"), rank_correlations(a, b), strict=True):
         yield {"quantity": quantity, "over": over, "persistence": np.nan, "value": value, "low": np.nan,
                "high": np.nan, "depth": depth, "n": len(a)}  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from .analysed import place
 from .names import MODES
 from .overlap_groups import LADDER
+from .resample_columns import Columns, Scores
 from .score_store import ScoreStore
 
-Scores = NDArray[np.float32]
-
 _EDGE = 0.9
-_READ = ("top_score", "top_index", "top_weight", "top_signed", "top_stderr")
 
 
 @dataclass(frozen=True)
@@ -44,38 +42,40 @@ class Pool:
     floor: NDArray[np.float64]
 
 
-def read_pool(store: ScoreStore, resample: Callable[[str, dict[str, NDArray]], Scores | None]) -> tuple[Pool, Scores]:
+def read_pool(
+    store: ScoreStore,
+    fields: Sequence[str],
+    resample: Callable[[str, dict[str, NDArray]], tuple[NDArray[np.int64], Scores] | None],
+) -> tuple[Pool, Columns]:
     """Read a store's candidates and resample their scores, a tensor at a time.
 
     Args:
         store: scores of one metric.
-        resample: given a tensor's name and candidates, the scores (rows, m) of the first m of them in each resample;
-            None where it has none: then the first candidate's score is the floor of that tensor.
+        fields: what ``resample`` needs of the candidates besides ``top_index`` and ``top_score``.
+        resample: given a tensor's name and candidates, the order by index of the first m of them and their scores
+            (rows, m) in each resample, in that order; None where it has none: then the first candidate's score is the
+            floor of that tensor.
 
     Returns:
         The pool, and (rows, n) scores, columns in the pool's order.
 
     """
-    index, stored, edge, floor, lengths, layers, rows = [], [], [], [], [], [], []
+    index, stored, edge, floor, layers, rows = [], [], [], [], [], []
     for name in store.names:
-        kept = store.candidates(name, _READ)
-        drawn = resample(name, kept)
-        m = 0 if drawn is None else drawn.shape[1]
+        kept = store.candidates(name, ("top_score", "top_index", *fields))
+        order, drawn = resample(name, kept) or (np.zeros(0, np.int64), np.zeros((1, 0), np.float32))
+        m = len(order)
         tensor = store.tensor_attributes(name, ("numel", "layer"))
         cut = m < tensor["numel"]
         layers.append(tensor["layer"])
-        order = np.argsort(kept["top_index"][:m])
-        index.append(kept["top_index"][:m][order])
-        stored.append(kept["top_score"][:m][order])
+        index.append(kept["top_index"][order])
+        stored.append(kept["top_score"][order])
         edge.append((order >= _EDGE * m) & cut)
         floor.append(kept["top_score"][max(m - 1, 0)] if cut else -np.inf)
-        lengths.append(m)
-        if drawn is not None:
-            rows.append(np.take(drawn, order, axis=1))
-    start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows.append(drawn)
+    start = np.cumsum([0, *map(len, index)]).astype(np.int64)
     joined = [np.concatenate(parts) for parts in (index, stored, edge)]
-    pool = Pool(tuple(store.names), tuple(layers), start, *joined, np.array(floor, np.float64))
-    return pool, np.concatenate(rows, axis=1) if rows else np.zeros((0, 0), np.float32)
+    return Pool(tuple(store.names), tuple(layers), start, *joined, np.array(floor, np.float64)), Columns(rows)
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ class Group:
         """Return the ks that can be compared: known, less than everything, and with a score above 0 at place k.
 
         Args:
-            scores: (columns,) of the group, by which its weights are ranked.
+            scores: of all weights, by which they are ranked.
 
         """
-        ranked = np.sort(scores)[::-1]
+        ranked = np.sort(scores[self.columns])[::-1]
         return [k for k in LADDER if k <= self.known and k < len(ranked) and ranked[k - 1] > 0]
 
 

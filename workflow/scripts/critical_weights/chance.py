@@ -58,27 +58,35 @@ def _sum(first: Floats, x: Floats, n: Floats, a: Floats, b: Floats, step: int) -
     return total
 
 
-def log_probability(x: Floats, n: Floats, a: Floats, b: Floats) -> Floats:
+def log_probability(x: Floats, n: Floats, a: Floats, b: Floats, draws: Floats | None = None) -> Floats:
     """Return the log of the probability that exactly ``x`` are shared.
 
     It is written as three binomial probabilities with p = b / n, each as the distance of its numbers from their
     means: a difference of log-gammas of 8e9 would lose five digits. Source: Loader 2000, Fast and Accurate
-    Computation of Binomial Probabilities.
+    Computation of Binomial Probabilities. ``draws`` is :func:`of_draws`, where many ``x`` of the same draws are asked.
     """
     off = x - a * b / n
     return (
-        _rest(a) + _rest(n - a) + _rest(b) + _rest(n - b) - _rest(n)
+        (of_draws(n, a, b) if draws is None else draws)
         - _rest(x) - _rest(a - x) - _rest(b - x) - _rest(n - a - b + x)
         - _distance(x, a * b / n, off) - _distance(a - x, a * (n - b) / n, -off)
         - _distance(b - x, (n - a) * b / n, -off) - _distance(n - a - b + x, (n - a) * (n - b) / n, off)
     )  # fmt: skip
 
 
+def of_draws(n: Floats, a: Floats, b: Floats) -> Floats:
+    """Return the part of :func:`log_probability` that does not depend on how many are shared."""
+    return _rest(a) + _rest(n - a) + _rest(b) + _rest(n - b) - _rest(n)
+
+
 def _rest(x: Floats) -> Floats:
     """Return log(x!) - x log(x) + x, by Stirling's series where x is large."""
     y = np.maximum(x, _SMALL)
-    series = np.log(2 * np.pi * y) / 2 + 1 / (12 * y) - 1 / (360 * y**3) + 1 / (1260 * y**5) - 1 / (1680 * y**7)
-    return np.where(x < _SMALL, gammaln(x + 1) - xlogy(x, x) + x, series)
+    rest = np.log(2 * np.pi * y) / 2 + 1 / (12 * y) - 1 / (360 * y**3) + 1 / (1260 * y**5) - 1 / (1680 * y**7)
+    small = x < _SMALL
+    few = x[small]
+    rest[small] = gammaln(few + 1) - xlogy(few, few) + few
+    return rest
 
 
 def _distance(x: Floats, mean: Floats, off: Floats) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .chance import log_probability
+from .chance import log_probability, of_draws
 
 Floats = NDArray[np.float64]
 _SMALLEST = -760.0
@@ -51,12 +51,12 @@ class _Parts:
         length = (high - low + 1).astype(np.int64)
         self.part = np.repeat(np.arange(len(sizes)), length)
         self.starts = np.cumsum(length) - length
-        n, a, b, low = (v[self.part] for v in (n, a, b, low))
+        n, a, b, low, draws = (v[self.part] for v in (n, a, b, low, of_draws(n, a, b)))
         step = np.arange(len(self.part)) - self.starts[self.part]
         self.x = low + step
         open_ = (length > 1)[self.part]  # a draw of everything or of nothing shares one number only
         self.log = np.zeros(len(self.x))
-        self.log[open_] = log_probability(*(v[open_] for v in (self.x, n, a, b)))
+        self.log[open_] = log_probability(*(v[open_] for v in (self.x, n, a, b, draws)))
 
     def tilted(self, theta: float) -> tuple[Floats, Floats]:
         """Return each part's probabilities times exp(theta x), made to sum to 1, and the logs of their sums."""

@@ -75,7 +75,7 @@ def overlap_table(
 def _scopes(
     a: Listed,
     b: Listed,
-    shared: tuple[NDArray[np.int64], NDArray[np.int64]],
+    shared: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     both: NDArray[np.bool_],
     sizes: NDArray[np.int64],
     wanted: Sequence[str],
@@ -96,14 +96,11 @@ def _scopes(
 
 
 def _compare(
-    sides: list[Groups], shared: tuple[NDArray[np.int64], NDArray[np.int64]], population: NDArray[np.int64]
+    sides: list[Groups], shared: tuple[NDArray[np.bool_], NDArray[np.bool_]], population: NDArray[np.int64]
 ) -> pd.DataFrame:
     """Return one row for each group with weights in both lists, and k."""
-    group = sides[0].group[shared[0]]  # of a weight that both have it is none that is left out
-    deeper = np.maximum(sides[0].place[shared[0]], sides[1].place[shared[1]])
-    # A weight is among the first k of both lists where its deeper place is below k.
-    step = np.searchsorted(KS, deeper, side="right")
-    counted = np.bincount(group * len(KS) + step, minlength=len(population) * len(KS))
+    deeper = np.maximum(sides[0].step[shared[0]], sides[1].step[shared[1]])
+    counted = np.bincount(deeper, minlength=len(population) * len(KS))
     both = np.cumsum(counted.reshape(-1, len(KS)), axis=1)
     (taken_a, sure_a), (taken_b, sure_b) = (side.first(population) for side in sides)
     expected = p = np.full(both.shape, np.nan)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .orders import ascending, grouped
+from .orders import Shorts, grouped, numbered_alike
 from .ranked_lists import RankedList
 
 LADDER = (10, 30, 100, 300, 1000, 3000, 10000)
@@ -30,6 +30,7 @@ class Listed:
         score: the weights' scores, best first.
         named: by tensor, whether the list may name it.
         within: the list divided by tensor.
+        places: the places of its weights in the order of their numbers.
 
     """
 
@@ -48,16 +49,27 @@ class Listed:
         self.named = np.isin(np.arange(len(names)), own)
         self.extent = np.zeros(len(names), np.int64)
         np.maximum.at(self.extent, self.tensor, ranked.index + 1)
-        self.within = self.grouped(np.arange(len(names)), len(names))
 
     def __len__(self) -> int:
         return len(self.score)
 
-    def number_weights(self, starts: Ints) -> None:
-        """Number every weight, given the number of each tensor's first one."""
-        self.number = starts[self.tensor] + self.index
-        self._sorted, order = ascending(self.number)
-        self._order = order.astype(_Short)
+    def number_weights(self, starts: Ints, total: int, ids: Shorts, places: Shorts) -> None:
+        """Number every weight, and divide the list by tensor.
+
+        Args:
+            starts: the number of each tensor's first weight, if all its weights are numbered.
+            total: weights that any of the lists has.
+            ids: of this list's weights the numbers among these, ascending.
+            places: their places in this list.
+
+        """
+        self._starts, self._total, self._ids, self.places = starts, total, ids, places
+        self.within = self.grouped(np.arange(len(self.named)), len(self.named))
+
+    @cached_property
+    def number(self) -> Ints:
+        """The number of each weight among all weights of the tensors."""
+        return self._starts[self.tensor] + self.index
 
     def grouped(self, group_of_tensor: Ints, n: int) -> Groups:
         """Divide the list into ``n`` groups of tensors (-1: left out)."""
@@ -68,11 +80,14 @@ class Listed:
         """The list as one group of all tensors."""
         return self.grouped(np.zeros(len(self.named), np.int64), 1)
 
-    def shared_with(self, other: Listed) -> tuple[Ints, Ints]:
-        """Return the places in this list and in the other of the weights that both hold."""
-        at = np.searchsorted(self._sorted, other._sorted)
-        found = np.flatnonzero(np.append(self._sorted, -1)[at] == other._sorted)
-        return self._order[at[found]], other._order[found]
+    def shared_with(self, other: Listed) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which weights both hold, of this list's in the order of their numbers and of the other's likewise."""
+        return other._has()[self._ids], self._has()[other._ids]
+
+    def _has(self) -> NDArray[np.bool_]:
+        held = np.zeros(self._total, bool)
+        held[self._ids] = True
+        return held
 
 
 class Groups:
@@ -89,15 +104,18 @@ class Groups:
     def __init__(
         self, listed: Listed, known_to: Ints, known_within: Ints | None, group_of_tensor: Ints, n: int
     ) -> None:
-        self._tensor = listed.tensor
+        self._tensor, self._score, self._places = listed.tensor, listed.score, listed.places
         self.group = group_of_tensor.astype(_Short)[listed.tensor]
-        inside = np.flatnonzero(self.group >= 0)
-        order = inside[grouped(self.group[inside])]
-        self.length = np.bincount(self.group[inside], minlength=n)
+        self.length = np.bincount(self.group[self.group >= 0], minlength=n)
         self._start = np.cumsum(self.length) - self.length
-        self.place = np.full(len(listed), -1, _Short)
-        self.place[order] = np.arange(len(order)) - np.repeat(self._start, self.length)
-        self._score = np.append(listed.score[order], np.float32(0))
+        if n == 1 and self.length[0] == len(listed):
+            self._order = self.place = np.arange(len(listed), dtype=_Short)
+        else:
+            inside = np.flatnonzero(self.group >= 0).astype(_Short)
+            self._order = inside[grouped(self.group[inside])]
+            self.place = np.full(len(listed), -1, _Short)
+            starts = np.repeat(self._start.astype(_Short), self.length)
+            self.place[self._order] = np.arange(len(inside), dtype=_Short) - starts
         self.known = self.length.copy()
         tensors = np.bincount(group_of_tensor[group_of_tensor >= 0], minlength=n)
         for own, group in enumerate(group_of_tensor):
@@ -106,27 +124,45 @@ class Groups:
             if tensors[group] == 1:  # of a single tensor all that is listed is sure, wherever the list is cut
                 self.known[group] = self.length[group] if known_within is None else known_within[own]
             else:
-                places = order[self._start[group] : self._start[group] + self.length[group]]
-                self.known[group] = min(self.known[group], np.searchsorted(places, known_to[own]))
+                places = self._order[self._start[group] : self._start[group] + self.length[group]]
+                self.known[group] = min(self.known[group], np.searchsorted(places, _Short(known_to[own])))
+
+    @cached_property
+    def step(self) -> Shorts:
+        """Of each weight, in the order of their numbers: its group times the number of k, and of its place the step.
+
+        The step is the number of the first k that the place is below. Of a weight of two lists the larger of the two
+        tells from which k on it is among the first k of both.
+        """
+        longest = int(self.length.max(initial=0))
+        of_place = np.repeat(np.arange(len(KS), dtype=_Short), np.diff(np.minimum(KS, longest), prepend=0))
+        step = of_place[self.place]
+        step += self.group * _Short(len(KS))
+        return step[self._places]
 
     def first(self, population: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """Return how many weights each group gives at each k, and whether they are the population's first."""
         taken = np.minimum(KS, self.length[:, None])
         wanted = np.where(KS == UNLIMITED, taken, KS)
-        last = np.where(taken > 0, self._start[:, None] + taken - 1, len(self._score) - 1)
-        sure = (wanted <= self.known[:, None]) & (self._score[last] > 0)
+        last = self._start[:, None] + taken - 1
+        positive = np.zeros(taken.shape, bool)
+        positive[taken > 0] = self._score[self._order[last[taken > 0]]] > 0
+        sure = (wanted <= self.known[:, None]) & positive
         return taken, sure | (taken == population[:, None])
 
+    @cached_property
     def depth(self) -> Ints:
-        """Return how many first weights of each group are sure and have a score above 0."""
-        positive = np.append(np.cumsum(self._score[:-1] > 0), 0)
-        before = np.append(0, positive)
-        above = before[self._start + self.length] - before[self._start]
+        """How many first weights of each group are sure and have a score above 0."""
+        positive = self._score > 0
+        above = np.bincount(self.group[positive & (self.group >= 0)], minlength=len(self.length))
         return np.minimum(self.known, above)
 
     def by_tensor(self, k: int, n: int) -> Ints:
         """Return how many of the first ``k`` weights of the groups each of the ``n`` tensors has."""
-        return np.bincount(self._tensor[(self.place >= 0) & (self.place < k)], minlength=n)
+        first = [
+            self._order[start : start + min(k, length)] for start, length in zip(self._start, self.length, strict=True)
+        ]
+        return np.bincount(self._tensor[np.concatenate(first)], minlength=n)
 
 
 def in_one_numbering(lists: Mapping[str, RankedList]) -> tuple[list[str], dict[str, Listed]]:
@@ -134,6 +170,8 @@ def in_one_numbering(lists: Mapping[str, RankedList]) -> tuple[list[str], dict[s
     names = list(dict.fromkeys(name for ranked in lists.values() for name in ranked.names))
     listed = {label: Listed(ranked, names) for label, ranked in lists.items()}
     extent = np.max([one.extent for one in listed.values()], axis=0, initial=0)
-    for one in listed.values():
-        one.number_weights(np.cumsum(extent) - extent)
+    starts = np.cumsum(extent) - extent
+    total, numbered = numbered_alike([starts[one.tensor] + one.index for one in listed.values()])
+    for one, (ids, places) in zip(listed.values(), numbered, strict=True):
+        one.number_weights(starts, total, ids, places)
     return names, listed

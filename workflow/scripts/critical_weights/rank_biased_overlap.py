@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,17 +31,26 @@ def rank_biased_overlap(deeper: NDArray[np.int64], depth: int, p: float) -> tupl
         return float("nan"), float("nan"), float("nan")
     last = min(depth, int(np.ceil(np.log(_NEGLIGIBLE) / np.log(p))))  # beyond that no place has a weight
     common = np.cumsum(np.bincount(deeper[deeper < last], minlength=last))
-    places = np.arange(1, last + 1)
-    seen = (1 - p) / p * float((common / places * p**places).sum())
+    places, powers = np.arange(1, last + 1), _powers(p, 0, last)
+    seen = (1 - p) / p * float((common / places * powers).sum())
     shared = len(deeper)
     rest = p**depth
     # (1 - p) / p * the sum of p^d / d over the places beyond the known ones: the series of -log(1 - p) less these.
-    beyond = (-np.log1p(-p) - float((p**places / places).sum())) * (1 - p) / p if last == depth else 0.0
+    beyond = (-np.log1p(-p) - float((powers / places).sum())) * (1 - p) / p if last == depth else 0.0
     low = seen + shared * max(beyond, 0.0)
     # At best every further place brings both lists a weight that the other already has, until all are shared.
-    full = min(2 * depth - shared, depth + int(np.ceil(-np.log(_NEGLIGIBLE) / (1 - p))))
+    most = depth + int(np.ceil(-np.log(_NEGLIGIBLE) / (1 - p)))
+    full = min(2 * depth - shared, most)
     further = np.arange(depth + 1, full + 1)
     growth = np.minimum((2 * further - 2 * depth + shared) / further, 1.0) if len(further) else further
-    high = seen + (1 - p) / p * float((growth * p**further).sum()) + p**full
+    high = (
+        seen + (1 - p) / p * float((growth * _powers(p, depth, min(2 * depth, most))[: len(further)]).sum()) + p**full
+    )
     value = seen + shared / depth * rest
     return value, min(low, value), max(high, value)
+
+
+@lru_cache(maxsize=8)
+def _powers(p: float, start: int, stop: int) -> NDArray[np.float64]:
+    """Return p to the powers after ``start`` up to ``stop``, which all rankings of one depth need."""
+    return p ** np.arange(start + 1, stop + 1)

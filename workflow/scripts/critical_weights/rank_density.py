@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import StoreError
 from .log import choice, logger
-from .orders import ascending
+from .orders import numbered_alike
 from .quantiles import EXACT_LIMIT
 from .ranked_lists import first_of_tensor, list_of_candidates
 from .score_store import ScoreStore, open_store
@@ -116,23 +116,23 @@ def density_of(found: Sequence[Places], sizes: NDArray[np.int64]) -> pd.DataFram
     numbers = [starts[places.tensor] + places.index for places in found]
     if len(found) < 2:
         return pd.DataFrame(columns=columns)
-    ordered = [ascending(number) for number in numbers]
-    union = np.sort(np.concatenate([own for own, _ in ordered]))  # np.unique takes several times as long
-    union = union[np.diff(union, prepend=-1) > 0]
-    tensor_of = np.searchsorted(starts, union, side="right") - 1
+    n_union, numbered = numbered_alike(numbers)
     edges = [bin_edges(len(places.index)) for places in found]
-    bins = np.empty((len(found), len(union)), np.int32)
-    for row, (own, order), edge in zip(bins, ordered, edges, strict=True):
+    tensor_of = np.empty(n_union, np.int32)
+    bins = np.empty((len(found), n_union), np.uint8)  # there are some 60 at most
+    for row, places, (own, order), edge in zip(bins, found, numbered, edges, strict=True):
+        tensor_of[own] = places.tensor[order]
         row[:] = len(edge) - 1  # without a place, unless it is found
-        bin_of_place = np.searchsorted(edge, np.arange(1, len(own) + 1), side="right") - 1
-        row[np.searchsorted(union, own)] = bin_of_place[order]
+        bin_of_place = np.repeat(np.arange(len(edge) - 1, dtype=np.uint8), np.diff(edge))
+        row[own] = bin_of_place[order]
     frames = []
     for a, b in combinations(range(len(found)), 2):
         both = np.zeros(len(sizes), bool)
         both[sorted(found[a].tensors & found[b].tensors)] = True
         shape = (len(edges[a]), len(edges[b]))
-        known = both[tensor_of]
-        counts = np.bincount(bins[a][known] * shape[1] + bins[b][known], minlength=shape[0] * shape[1]).reshape(shape)
+        cells = bins[a] * np.uint16(shape[1]) + bins[b]
+        cells = cells if both.all() else cells[both[tensor_of]]
+        counts = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
         population = int(sizes[both].sum())
         counts[-1, -1] += population - int(counts.sum())  # those that no list names
         frames.append(_pair(found[a].metric, found[b].metric, counts, edges[a], edges[b], population))

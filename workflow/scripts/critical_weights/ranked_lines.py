@@ -7,7 +7,7 @@ A sum over the line would need every score. Equal lines of a store are in order 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .log import logger
-from .orders import descending
-from .ranked_lists import RankedList, list_of_candidates
+from .ranked_lists import RankedList, list_of_all
 from .score_store import open_store
 
 log = logger(__name__)
@@ -90,14 +89,12 @@ def lines_of_stores(paths: Sequence[str | Path]) -> dict[str, tuple[dict[str, Ra
             largest = {name: store.lines(name, ("row_max", "col_max")) for name in store.names}
         for line, (lists, population) in found.items():
             groups = line_groups(facts, line)
-            parts = []
+            scores = []
             for group in groups:
                 sides = [largest[name][f"{own}_max"].reshape(-1) for name, own in group.members.items()]
-                score = np.max(sides, axis=0)
-                order = descending(score)
-                parts.append((order, score[order], group.count))
+                scores.append(np.maximum.reduce(sides) if len(sides) > 1 else sides[0])
             population |= {group.name: group.count for group in groups}
-            lists[store.attributes["metric"]] = _joined([group.name for group in groups], parts)
+            lists[store.attributes["metric"]] = list_of_all([group.name for group in groups], scores)
     return found
 
 
@@ -137,13 +134,6 @@ def lines_of_list(ranked: RankedList, facts: Facts, line: str) -> tuple[RankedLi
         np.searchsorted(first, sure_to), within,
     )  # fmt: skip
     return lines, {group.name: group.count for group in groups}
-
-
-def _joined(names: list[str], parts: Iterable[tuple[NDArray[np.int64], NDArray[np.float32], int]]) -> RankedList:
-    if names:
-        return list_of_candidates(names, parts)
-    nothing = np.zeros(0, np.int64)
-    return RankedList((), nothing, nothing, np.zeros(0, np.float32), nothing)
 
 
 def _count(tensor: Mapping[str, Any], line: str) -> int:

@@ -65,6 +65,22 @@ def list_of_candidates(
     return RankedList(tuple(names), tensor, index, score, np.where(whole, len(score), last))
 
 
+def list_of_all(names: Sequence[str], scores: Sequence[NDArray[np.float32]]) -> RankedList:
+    """Rank everything that each tensor has.
+
+    Args:
+        names: the tensors, in the model's order.
+        scores: of each tensor all scores, by flat index.
+
+    """
+    lengths = np.array([len(own) for own in scores], np.int64)
+    score = np.concatenate([np.zeros(0, np.float32), *scores])
+    order = descending(score)
+    tensor = np.repeat(np.arange(len(scores)), lengths)[order]
+    starts = np.cumsum(lengths) - lengths
+    return RankedList(tuple(names), tensor, order - starts[tensor], score[order], np.full(len(scores), len(order)))
+
+
 def lists_of_stores(paths: Sequence[str | Path]) -> tuple[dict[str, RankedList], dict[str, int]]:
     """Read the candidates of score stores of one model.
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from .candidate_pool import Pool, read_pool
 from .log import logger
 from .metrics import METRICS
-from .resampling import Scores, bootstrap_multiplicities, half_multiplicities
+from .resample_columns import Columns, Scores
+from .resampling import bootstrap_multiplicities, half_multiplicities
 from .score_store import ScoreStore
-from .text_scores import TEXT_TERMS, disagreement, largest_disagreement, scores_of_multisets, terms_of_tensor
+from .text_scores import TEXT_TERMS, disagreement, gradients_of_tensor, largest_disagreement, scores_of_multisets
 
 log = logger(__name__)
 
@@ -25,7 +26,7 @@ class Resampled:
 
     Attributes:
         pool: the candidates, the columns of ``scores``.
-        scores: (1 + resamples, n); row 0 is the scores that make the ranking.
+        scores: (1 + resamples, n), their columns; row 0 is the scores that make the ranking.
         draws: the rows that are draws of the same size as what made the ranking.
         comparisons: by method, the two blocks of rows whose first k are compared row by row (one row against all).
         judge: the method that decides up to which k a ranking is more than noise.
@@ -37,7 +38,7 @@ class Resampled:
     """
 
     pool: Pool
-    scores: Scores
+    scores: Columns
     draws: slice
     comparisons: dict[str, tuple[slice, slice]]
     judge: str
@@ -78,7 +79,7 @@ def _of_texts(store: ScoreStore, draws: int, splits: int) -> Resampled | str:
     predicted = store.text_predicted()
     if predicted is None:
         return "not available: the store keeps no gradients of single texts; score again"
-    n_texts, seed = len(predicted), int(store.attributes["seed"])
+    metric, n_texts, seed = store.attributes["metric"], len(predicted), int(store.attributes["seed"])
     if n_texts < 2:
         return "not applicable: one text cannot be resampled"
     drawn = bootstrap_multiplicities(n_texts, draws, seed)
@@ -86,23 +87,27 @@ def _of_texts(store: ScoreStore, draws: int, splits: int) -> Resampled | str:
     differences: dict[str, float] = {}
     errors: list[NDArray[np.float64]] = []
 
-    def scores(name: str, kept: dict[str, NDArray]) -> Scores | None:
-        terms = terms_of_tensor(store, name, predicted)
-        if terms is None:
+    def scores(name: str, kept: dict[str, NDArray]) -> tuple[NDArray[np.int64], Scores] | None:
+        weight = kept["top_weight"]
+        gradient = gradients_of_tensor(store, name, weight, n_texts)
+        if gradient is None:
             return None
-        made = scores_of_multisets(terms, multiplicities)
-        differences[name] = disagreement(made[0], kept["top_score"][: made.shape[1]])
-        order = np.argsort(kept["top_index"][: made.shape[1]])
-        errors.append(_spread(made[: 1 + draws, order]))
-        return made
+        # Put in order before the scores are made, of which there are several times as many.
+        order = np.argsort(kept["top_index"][: len(gradient)])
+        gradient, weight = gradient[order].astype(np.float64), weight[order].astype(np.float64)
+        made = scores_of_multisets(TEXT_TERMS[metric](gradient, weight, predicted.astype(np.float64)), multiplicities)
+        best_first = np.empty(len(order), np.float32)
+        best_first[order] = made[0]
+        differences[name] = disagreement(best_first, kept["top_score"][: len(order)])
+        errors.append(_spread(made[: 1 + draws]))
+        return order, made
 
-    pool, rows = read_pool(store, scores)
+    pool, rows = read_pool(store, ("top_weight",), scores)
     if not differences:
         return "not available: the store keeps no gradients of single texts; score again"
     missing = [name for name in pool.names if name not in differences]
     if missing:
-        log.info("%s: %d tensors have no gradients of single texts (%s ...)",
-                 store.attributes["metric"], len(missing), missing[0])  # fmt: skip
+        log.info("%s: %d tensors have no gradients of single texts (%s ...)", metric, len(missing), missing[0])
     pairs = 2 * (draws // 2)
     end = 1 + draws
     comparisons = {
@@ -117,7 +122,8 @@ def _of_texts(store: ScoreStore, draws: int, splits: int) -> Resampled | str:
 
 def _spread(rows: Scores) -> NDArray[np.float64]:
     """Return the standard deviation of all rows but the first, from which differences are taken lest they cancel."""
-    return (rows[1:].astype(np.float64) - rows[0]).std(axis=0, ddof=1)
+    of_weight = np.ascontiguousarray(rows.T)  # numpy sums what lies side by side pairwise, which loses fewer digits
+    return (of_weight[:, 1:].astype(np.float64) - of_weight[:, :1]).std(axis=1, ddof=1)
 
 
 _OF_CURVATURE = {
@@ -139,7 +145,7 @@ def _of_probes(store: ScoreStore, draws: int) -> Resampled | str:
     errors: list[NDArray[np.float64]] = []
     significant: list[NDArray[np.bool_]] = []
 
-    def scores(name: str, kept: dict[str, NDArray]) -> Scores | None:
+    def scores(name: str, kept: dict[str, NDArray]) -> tuple[NDArray[np.int64], Scores] | None:
         if "top_signed" not in kept or "top_stderr" not in kept:
             return None
         signed, error, weight = (kept[key][:_PROBED] for key in ("top_signed", "top_stderr", "top_weight"))
@@ -148,9 +154,10 @@ def _of_probes(store: ScoreStore, draws: int) -> Resampled | str:
         order = np.argsort(kept["top_index"][: len(signed)])
         errors.append((_SLOPE[metric](weight) * error).astype(np.float64)[order])
         significant.append((np.abs(signed) > 2 * error)[order])
-        return np.concatenate([kept["top_score"][None, : len(signed)], simulated])
+        made = np.concatenate([kept["top_score"][None, : len(signed)], simulated])
+        return order, np.take(made, order, axis=1)
 
-    pool, rows = read_pool(store, scores)
+    pool, rows = read_pool(store, ("top_weight", "top_signed", "top_stderr"), scores)
     if not errors:
         return "not available: the store keeps no standard errors of its estimates; score again"
     comparisons = {"probes": (slice(1, 1 + 2 * draws, 2), slice(2, 1 + 2 * draws, 2))}

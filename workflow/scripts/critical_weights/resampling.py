@@ -12,9 +12,6 @@ from .chance import log_probability
 Floats = NDArray[np.float64]
 Scores = NDArray[np.float32]
 
-_CHUNK = 1 << 22
-_MANY = 4
-
 
 def bootstrap_multiplicities(n_texts: int, draws: int, seed: int) -> Floats:
     """Return (draws, n_texts): how often each text is drawn in N draws with replacement (Efron 1979)."""
@@ -33,50 +30,22 @@ def half_multiplicities(n_texts: int, splits: int, seed: int) -> tuple[Floats, F
     return (order < half).astype(np.float64), ((order >= half) & (order < 2 * half)).astype(np.float64)
 
 
-def columns_that_matter(scores: Scores, k: int) -> NDArray[np.int64]:
-    """Return the columns that may be among the first k of some row: no other one reaches any row's k-th score.
-
-    Args:
-        scores: (rows, weights), k at most the number of weights.
-        k: first places of each row.
-
-    """
-    highest = scores.max(axis=0)
-    near = np.arange(scores.shape[1])
-    if len(near) > _MANY * k:
-        # The k-th score of a few columns is no larger than that of all, so that what is below it cannot matter.
-        some = np.argpartition(-scores[0], 2 * k)[: 2 * k]
-        near = np.flatnonzero(highest >= _lowest(np.take(scores, some, axis=1), k))
-        scores = np.take(scores, near, axis=1)
-    return near[highest[near] >= _lowest(scores, k)]
-
-
-def _lowest(scores: Scores, k: int) -> np.float32:
-    """Return the smallest of the rows' k-th scores."""
-    rows = max(1, _CHUNK // scores.shape[1])
-    place = scores.shape[1] - k
-    return min(
-        np.partition(scores[start : start + rows], place, axis=1)[:, place].min()
-        for start in range(0, len(scores), rows)
-    )
-
-
-def first_of_rows(scores: Scores, ranked: Scores, k: int) -> NDArray[np.bool_]:
-    """Return (rows, weights): which weights are the k largest of each row; of equal ones the first columns.
+def first_of_rows(scores: Scores, threshold: Scores, k: int) -> NDArray[np.uint8]:
+    """Return which weights are the k largest of each row, of equal ones the first columns, as ``np.packbits`` packs it.
 
     Args:
         scores: (rows, weights); the columns are in tensor order and by flat index, as ties are decided.
-        ranked: the same, each row sorted upwards.
+        threshold: (rows,) the k-th largest score of each row.
         k: at most the number of weights.
 
     """
-    threshold = ranked[:, ranked.shape[1] - k]
-    inside = scores >= threshold[:, None]
-    surplus = count(np.packbits(inside, axis=1)) - k
+    bits = np.packbits(scores >= threshold[:, None], axis=1)
+    surplus = count(bits) - k
     for row in np.flatnonzero(surplus):
-        last = np.flatnonzero(scores[row] == threshold[row])[-surplus[row] :]
-        inside[row, last] = False
-    return inside
+        inside = scores[row] >= threshold[row]
+        inside[np.flatnonzero(scores[row] == threshold[row])[-surplus[row] :]] = False
+        bits[row] = np.packbits(inside)
+    return bits
 
 
 def count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -15,9 +15,9 @@ class _Steps:
 
     def __init__(self, values: Floats, counts: Floats) -> None:
         order = np.argsort(-values, kind="stable")
-        self.counts = np.concatenate([[0.0], np.cumsum(counts[order])])
-        self._values = values[order]
-        self.sums = np.concatenate([[0.0], np.cumsum(values[order] * counts[order])])
+        self._values, counts = values[order], counts[order]
+        self.counts = np.concatenate([[0.0], np.cumsum(counts)])
+        self.sums = np.concatenate([[0.0], np.cumsum(self._values * counts)])
 
     def value(self, m: int) -> float:
         """Return the ``m``-th largest value, m from 1."""
@@ -95,11 +95,17 @@ class ScoreCurve:
         if self.exact:
             points = self._low.counts
         else:
-            points = np.unique(np.concatenate([self._low.counts, self._high.counts, self._middle.counts]))
+            points = _distinct(self._low.counts, self._high.counts, self._middle.counts)
             # Both bounds are piecewise linear between these points, but for the kink where one half takes over.
             gap = np.maximum.accumulate(self._high.at(points) - self._low.at(points))
             kinks = np.interp([self._raise, self._room - self._raise], gap, points)
-            points = np.union1d(points, kinks)
+            points = _distinct(points, np.sort(kinks))
         areas = [float(np.trapezoid(share, points)) for share in self.top_share(points)]
         value, low, high = (min(max(2 * area / self.n - 1, 0.0), 1 - 1 / self.n) for area in areas)
         return value, low, high
+
+
+def _distinct(*ascending: Floats) -> Floats:
+    """Return the numbers of several ascending arrays, not all empty, ascending, each once."""
+    joined = np.sort(np.concatenate(ascending), kind="stable")  # which merges what is in order; np.unique sorts anew
+    return joined[np.append(True, joined[1:] > joined[:-1])]

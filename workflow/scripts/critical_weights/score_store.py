@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .errors import StoreError
 from .files import written_whole
+from .hdf5_read import has_dataset, open_group, read_dataset, read_present
 from .histogram import histogram_edges
 
 SCHEMA_VERSION = "1"
@@ -164,7 +165,8 @@ class ScoreStore:
             key: json.loads(value) if key in _JSON_ATTRIBUTES else _from_attribute(value)
             for key, value in file.attrs.items()
         }
-        groups = {name: file["tensors"][name] for name in file["tensors"]}
+        tensors = file["tensors"]
+        groups = {name: open_group(tensors, name) for name in tensors}
         position = {name: int(group.attrs["position"]) for name, group in groups.items()}
         self._groups: dict[str, h5py.Group] = {name: groups[name] for name in sorted(groups, key=position.__getitem__)}
         self._attributes_read: dict[str, dict[str, Any]] = {}
@@ -192,15 +194,15 @@ class ScoreStore:
 
     def histogram(self, name: str) -> NDArray[np.int64]:
         """Return one tensor's counts over :attr:`edges` (zeros are in its attribute ``zeros``)."""
-        return self._read(name, lambda group: group["histogram"][:])
+        return self._read(name, lambda group: read_dataset(group, "histogram"))
 
     def candidates(self, name: str, fields: Sequence[str] = CANDIDATE_FIELDS) -> dict[str, NDArray[Any]]:
         """Return one tensor's candidates, best first; see :class:`TensorScores`. Other ``fields`` are not read."""
-        return self._read(name, lambda group: {key: group[key][:] for key in fields if key in group})
+        return self._read(name, lambda group: read_present(group, fields))
 
     def lines(self, name: str, fields: Sequence[str] = LINE_FIELDS) -> dict[str, NDArray[np.float32]]:
         """Return one tensor's row and column figures; empty for 1-D tensors. Other ``fields`` are not read."""
-        return self._read(name, lambda group: {key: group[key][:] for key in fields if key in group})
+        return self._read(name, lambda group: read_present(group, fields))
 
     def text_predicted(self) -> NDArray[np.int64] | None:
         """Return T_s of each calibration text, in calibration order; None for metrics that read none."""
@@ -209,19 +211,19 @@ class ScoreStore:
 
     def text_gradient(self, name: str) -> NDArray[np.float32] | None:
         """Return (m, N) g_s = dL_s/dw of the first m candidates for each text; None where the store has none."""
-        return self._read(name, lambda group: group["text_gradient"][...] if "text_gradient" in group else None)
+        return self._read(name, lambda group: read_present(group, ("text_gradient",)).get("text_gradient"))
 
     def without_first(self, name: str) -> NDArray[np.float32] | None:
         """Return the first m candidates' score without the first position; None where the store has none."""
-        return self._read(name, lambda group: group["top_without_first"][:] if "top_without_first" in group else None)
+        return self._read(name, lambda group: read_present(group, ("top_without_first",)).get("top_without_first"))
 
     def has_dense(self, name: str) -> bool:
         """Whether every score of this tensor is kept."""
-        return self._read(name, lambda group: "scores" in group)
+        return self._read(name, lambda group: has_dataset(group, "scores"))
 
     def dense(self, name: str) -> NDArray[np.float32]:
         """Return every score of one tensor, in its shape."""
-        return self._read(name, lambda group: group["scores"][...])
+        return self._read(name, lambda group: read_dataset(group, "scores"))
 
     def _read(self, name: str, read: Callable[[h5py.Group], T]) -> T:
         if name not in self._groups:

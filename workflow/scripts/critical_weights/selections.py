@@ -111,7 +111,7 @@ def _first_of(store: ScoreStore, facts: dict[str, Any]) -> Iterator[Selection]:
 def _best(store: ScoreStore, tensors: list[dict[str, Any]], k: int) -> Entries | None:
     best: list[Entries] = []
     for tensor in tensors:
-        entries = top_of_tensor(store, tensor, k)
+        entries = top_of_tensor(store, tensor, k, values=())
         if entries is None:
             return None
         best.append(entries)
@@ -122,15 +122,13 @@ def _best(store: ScoreStore, tensors: list[dict[str, Any]], k: int) -> Entries |
 
 def frame_of_entries(entries: Entries, tensors: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Return scored weights as ``parameter, indices, sensitivity_score``, in their order."""
-    parts = []
+    names, indices = np.empty(len(entries), object), np.empty(len(entries), object)
     for tensor in tensors:
         places = np.flatnonzero(entries.tensor == tensor["position"])
         if len(places):
-            indices = address_columns(tensor, entries.index[places])["indices"]
-            score = entries.score[places]
-            columns = {"parameter": tensor["name"], "indices": indices, "sensitivity_score": score}
-            parts.append(pd.DataFrame(columns, index=places))
-    return pd.concat(parts).sort_index()
+            names[places] = tensor["name"]
+            indices[places] = address_columns(tensor, entries.index[places])["indices"]
+    return pd.DataFrame({"parameter": names, "indices": indices, "sensitivity_score": entries.score})
 
 
 def place_weights(selection: Selection, facts: dict[str, Any]) -> Placed:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from .candidate_pool import Group, groups
 from .names import MODES
+from .resample_columns import columns_that_matter
 from .resampled_scores import Resampled
-from .resampling import Scores, chance_overlap, columns_that_matter, count, first_of_rows
+from .resampling import chance_overlap, count, first_of_rows
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -72,35 +73,24 @@ def stability_rows(resampled: Resampled, threshold: float) -> Iterable[Row]:
         yield _verdict(resampled, mode, told, threshold)
 
 
-def within(scores: Scores, columns: NDArray[np.int64]) -> Scores:
-    """Return some columns, without a copy where they are side by side."""
-    if len(columns) == columns[-1] - columns[0] + 1:
-        return scores[:, columns[0] : columns[-1] + 1]
-    return np.take(scores, columns, axis=1)
-
-
 def _compare(resampled: Resampled, group: Group, by_k: dict[int, _Found]) -> None:
     """Add what one group has in common at every k that it can answer."""
-    scores = within(resampled.scores, group.columns)
-    ladder = group.ladder(scores[0])
+    ladder = group.ladder(resampled.scores.first)
     if not ladder:
         return
-    few = columns_that_matter(scores, ladder[-1])
-    scores, columns = np.take(scores, few, axis=1), group.columns[few]  # scores[:, few] would lie column by column
-    ranked = np.sort(scores, axis=1)
+    columns, scores, thresholds = columns_that_matter(resampled.scores, group.columns, ladder)
     at_edge = np.packbits(resampled.pool.edge[columns])
-    for k in ladder:
+    for k, threshold in zip(ladder, thresholds, strict=True):
         found = by_k.setdefault(k, _Found())
-        inside = first_of_rows(scores, ranked, k)
-        bits = np.packbits(inside, axis=1)
+        bits = first_of_rows(scores, threshold, k)
         for method, (a, b) in resampled.comparisons.items():
             shared = count(bits[a] & bits[b])
             found.overlaps.setdefault((method, "jaccard"), []).append(shared / (2 * k - shared))
             found.overlaps.setdefault((method, "share"), []).append(shared / k)
         found.chance.append(chance_overlap(len(group.columns), k))
-        found.floor_draws.append(float((ranked[resampled.draws, -k] < group.floor).mean()))
+        found.floor_draws.append(float((threshold[resampled.draws] < group.floor).mean()))
         found.edge_share.append(float(count(bits[resampled.draws] & at_edge).mean() / k))
-        first = inside[0]
+        first = np.flatnonzero(np.unpackbits(bits[0], count=len(columns)))
         found.relative_error.append(resampled.error[columns[first]] / scores[0, first])
         if resampled.significant is not None:
             found.significant.append(resampled.significant[columns[first]])

@@ -39,6 +39,8 @@ def seed_rows(store: ScoreStore, others: Sequence[str | Path]) -> list[Row]:
     metric = METRICS[store.attributes["metric"]]
     if not metric.needs:
         return [_reason("not applicable: uses no text")]
+    if not others:
+        return [_reason(_NONE)]
     own, population = _ranked(store)
     tables: list[pd.DataFrame] = []
     seeds: list[int] = []
@@ -55,7 +57,7 @@ def seed_rows(store: ScoreStore, others: Sequence[str | Path]) -> list[Row]:
             seeds.append(int(other.attributes["seed"]))
         tables.append(overlap_table({"own": own, "other": ranked}, population, ("global", "tensor")))
     if not tables:
-        return [_reason(_SAME if others else _NONE)]
+        return [_reason(_SAME)]
     note = "; ".join([f"seed {store.attributes['seed']} against {', '.join(map(str, seeds))}", *sorted(notes)])
     return _rows(tables, population, note)
 

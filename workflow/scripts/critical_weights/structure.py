@@ -177,6 +177,7 @@ def _places(placed: Placed, facts: dict[str, Any]) -> list[Row]:
     selected = np.bincount(placed.tensor, minlength=len(tensors))
     total = _analysed_weights(facts)
     rows: list[Row] = []
+    drawn: list[tuple[int, int]] = []
     for scope in ("component", "layer"):
         groups: dict[str, list[int]] = {}
         for number, tensor in enumerate(tensors):
@@ -199,8 +200,13 @@ def _places(placed: Placed, facts: dict[str, Any]) -> list[Row]:
                 row |= _depth(tensors[members[0]]["layer"], facts)
             if total:
                 weights = sum(tensors[number]["numel"] for number in members)
-                row |= {"expected": weights / total, "p": float(chance_of_sharing(count, total, n, weights))}
+                row |= {"expected": weights / total}
+                drawn.append((count, weights))
             rows.append(row)
+    if total:
+        shared, sizes = np.transpose(drawn)
+        for row, chance in zip(rows, chance_of_sharing(shared, total, n, sizes), strict=True):
+            row["p"] = float(chance)
     return [*_mean_depth(selected, facts), *rows]
 
 

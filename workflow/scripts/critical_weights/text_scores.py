@@ -70,27 +70,30 @@ def scores_of_multisets(terms: Terms, multiplicities: Floats) -> NDArray[np.floa
     return scores.astype(np.float32)
 
 
-def terms_of_tensor(store: ScoreStore, name: str, predicted: NDArray[np.int64]) -> Terms | None:
-    """Return a tensor's terms at the first m candidates, in their order; None where the store has no gradients of it.
+def gradients_of_tensor(
+    store: ScoreStore, name: str, weight: NDArray[np.float32], n_texts: int
+) -> NDArray[np.float32] | None:
+    """Return (m, N) a tensor's gradients of single texts at its first m candidates; None where the store has none.
+
+    Args:
+        store: scores of one metric.
+        name: the tensor.
+        weight: of all its candidates.
+        n_texts: N.
 
     Raises:
-        StoreError: the gradients are not of as many texts as ``predicted``, or of more weights than there are
-            candidates.
+        StoreError: the gradients are not of as many texts, or of more weights than there are candidates.
 
     """
     gradient = store.text_gradient(name)
-    if gradient is None:
-        return None
-    weight = store.candidates(name, ("top_weight",))["top_weight"]
-    if gradient.ndim != 2 or gradient.shape[1] != len(predicted) or len(gradient) > len(weight):
+    if gradient is not None and (gradient.ndim != 2 or gradient.shape[1] != n_texts or len(gradient) > len(weight)):
         raise StoreError(
             f"score store {store.path} contradicts itself: gradients of single texts of {name}",
             got=f"shape {gradient.shape}",
-            expected=f"up to {len(weight)} candidates by {len(predicted)} texts",
+            expected=f"up to {len(weight)} candidates by {n_texts} texts",
             fix="Delete it; the next run scores again",
         )
-    metric = TEXT_TERMS[store.attributes["metric"]]
-    return metric(gradient.astype(np.float64), weight[: len(gradient)].astype(np.float64), predicted.astype(np.float64))
+    return gradient
 
 
 def disagreement(made: NDArray[np.float32], stored: NDArray[np.float32]) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .errors import StoreError
 from .score_store import ScoreStore
 
+VALUES = ("top_weight", "top_gradient")
 _SMALLEST = np.float32(2.0**-149)
 
 
@@ -52,7 +53,9 @@ def join(parts: Sequence[Entries]) -> Entries:
     return Entries(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Entries)))
 
 
-def top_of_tensor(store: ScoreStore, tensor: dict[str, Any], count: int) -> Entries | None:
+def top_of_tensor(
+    store: ScoreStore, tensor: dict[str, Any], count: int, values: Sequence[str] = VALUES
+) -> Entries | None:
     """Return the first ``count`` weights of a tensor (all of a smaller one), ties by flat index; exact.
 
     The values of weights and gradients are kept with the candidates only; beyond them they are NaN.
@@ -61,6 +64,7 @@ def top_of_tensor(store: ScoreStore, tensor: dict[str, Any], count: int) -> Entr
         store: scores of one metric.
         tensor: the tensor's facts (``name, position, numel``).
         count: weights wanted.
+        values: those of :data:`VALUES` that are wanted; others are NaN.
 
     Returns:
         The weights in ranking order, or None where neither candidates nor dense scores reach so far.
@@ -70,7 +74,7 @@ def top_of_tensor(store: ScoreStore, tensor: dict[str, Any], count: int) -> Entr
 
     """
     name, count = tensor["name"], min(count, tensor["numel"])
-    kept = store.candidates(name)
+    kept = store.candidates(name, ("top_index", "top_score", *values))
     known = min(count, len(kept["top_index"]))
     index, score = kept["top_index"][:count], kept["top_score"][:count]
     if count > known:
@@ -84,11 +88,11 @@ def top_of_tensor(store: ScoreStore, tensor: dict[str, Any], count: int) -> Entr
                 fix="Delete it; the next run scores again",
             )
         index, score = dense_index, flat[dense_index]
-    values = {field: np.full(count, np.nan, np.float32) for field in ("top_weight", "top_gradient")}
-    for field in values.keys() & kept.keys():
-        values[field][:known] = kept[field][:known]
+    found = {field: np.full(count, np.nan, np.float32) for field in VALUES}
+    for field in found.keys() & kept.keys():
+        found[field][:known] = kept[field][:known]
     position = np.full(count, tensor["position"], np.int64)
-    return Entries(position, index.astype(np.int64), score, values["top_weight"], values["top_gradient"])
+    return Entries(position, index.astype(np.int64), score, *found.values())
 
 
 def _top_of_dense(

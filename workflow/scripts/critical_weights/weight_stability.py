@@ -9,10 +9,11 @@ import pandas as pd
 
 from .addresses import address_columns
 from .candidate_pool import Group, groups
+from .resample_columns import columns_that_matter
 from .resampled_scores import Resampled
-from .resampling import columns_that_matter, first_of_rows
+from .resampling import first_of_rows
 from .score_store import ScoreStore
-from .stability_rows import INTERVAL, within
+from .stability_rows import INTERVAL
 from .tables_stability import WEIGHT_STABILITY
 
 LISTED = 100
@@ -31,10 +32,12 @@ def weight_table(store: ScoreStore, resampled: Resampled) -> pd.DataFrame:
     if not known:
         return pd.DataFrame(columns=_COLUMNS)
     chosen = np.argsort(-pool.stored, kind="stable")[:known]
-    draws = within(resampled.scores, group.columns)[resampled.draws]
-    few = np.union1d(columns_that_matter(draws, known), chosen)
-    again = first_of_rows(draws[:, few], np.sort(draws[:, few], axis=1), known).mean(axis=0)
-    low, high = np.quantile(draws[:, chosen], INTERVAL, axis=0)
+    few, scores, thresholds = columns_that_matter(resampled.scores, group.columns, [known])
+    bits = first_of_rows(scores[resampled.draws], thresholds[0, resampled.draws], known)
+    again = dict(zip(few.tolist(), np.unpackbits(bits, axis=1, count=len(few)).mean(axis=0), strict=True))
+    ascending, place = np.unique(chosen, return_inverse=True)
+    draws = resampled.scores.take(ascending)[resampled.draws][:, place]
+    low, high = np.quantile(draws, INTERVAL, axis=0)
     frame = pd.DataFrame(
         {
             "metric": store.attributes["metric"],
@@ -44,7 +47,7 @@ def weight_table(store: ScoreStore, resampled: Resampled) -> pd.DataFrame:
             "low": low,
             "high": high,
             "k": known,
-            "probability": again[np.searchsorted(few, chosen)],
+            "probability": [again.get(column, 0.0) for column in chosen.tolist()],
             "method": "probes" if resampled.judge == "probes" else "bootstrap",
             "n": len(draws),
             "unit": store.attributes["units"],
@@ -56,6 +59,6 @@ def weight_table(store: ScoreStore, resampled: Resampled) -> pd.DataFrame:
 
 
 def _address(store: ScoreStore, name: str, index: np.int64) -> pd.DataFrame:
-    tensor: dict[str, Any] = store.tensor_attributes(name)
+    tensor: dict[str, Any] = store.tensor_attributes(name, ("layer", "component", "shape", "axes"))
     columns = {"parameter": [name], "layer": pd.array([tensor["layer"]], "Int64"), "component": [tensor["component"]]}
     return pd.DataFrame(columns | address_columns(tensor, np.array([index])))

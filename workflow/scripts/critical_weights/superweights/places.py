@@ -56,7 +56,7 @@ def places_of(store: ScoreStore, weights: Sequence[tuple[str, int]]) -> list[Pla
         known.append((place, score, exact))
     before = {place: [0, exact] for place, _, exact in known}  # weights before it, and whether that is all of them
     for position, name in enumerate(store.names) if known else ():
-        kept = store.candidates(name)
+        kept = store.candidates(name, ("top_index", "top_score"))
         counter = _Counter(store, name, kept["top_index"], kept["top_score"])
         for place, score, exact in known:
             own, index = weights[place]
@@ -78,7 +78,7 @@ def places_of(store: ScoreStore, weights: Sequence[tuple[str, int]]) -> list[Pla
 
 def _score(store: ScoreStore, name: str, index: int) -> tuple[np.float32, bool]:
     """Return a weight's score, or the bound that the last candidate gives, and which of the two it is."""
-    kept = store.candidates(name)
+    kept = store.candidates(name, ("top_index", "top_score"))
     found = np.flatnonzero(kept["top_index"] == index)
     if len(found):
         return kept["top_score"][found[0]], True
