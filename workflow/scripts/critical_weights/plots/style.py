@@ -42,6 +42,7 @@ _SETTINGS: dict[str, Any] = {
     "axes.titlesize": 9,
     "axes.labelsize": 9,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # no ticks stand above a panel: else every drawing measures them to keep the title clear
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
