@@ -47,7 +47,7 @@ def test_it_holds_the_experiments_of_the_documents(experiments: list[Experiment]
     assert len(experiments) == len(LISTED) + 5
     assert len({str(config["phases"][phase]) for phase in PHASES}) == 1, "equal phases are the check of determinism"
     assert config["models"]["llama31_8b"] | {"revision": ""} == {
-        "source": "hub", "repo": "meta-llama/Llama-3.1-8B", "revision": "", "dtype": "bfloat16",
+        "source": "hub", "repo": "meta-llama/Llama-3.1-8B", "revision": "", "dtype": "auto",
     }  # fmt: skip
     assert set(STAND_INS) == {e.model for e in experiments}
 

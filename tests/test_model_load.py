@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from critical_weights import model_load
 from critical_weights.errors import ModelError
 from critical_weights.model_load import choose_device, choose_dtype, load_model
 from critical_weights.model_source import fetch_model
@@ -89,16 +90,44 @@ def test_a_file_cut_short_is_one_line(folder: Path, part: float) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_dtype_follows_the_setting_then_the_checkpoint(caplog: pytest.LogCaptureFixture) -> None:
+CPU = torch.device("cpu")
+
+
+def test_dtype_follows_the_setting_then_the_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(model_load, "multiplies", lambda dtype, device: True)
     facts = {"checkpoint_dtype": "bfloat16"}
     with caplog.at_level("INFO", "critical_weights"):
-        assert choose_dtype("auto", facts) is torch.bfloat16
-        assert choose_dtype("float64", facts) is torch.float64
+        assert choose_dtype("auto", facts, CPU) is torch.bfloat16
+        assert choose_dtype("float64", facts, CPU) is torch.float64
     assert caplog.messages == ["dtype: bfloat16 (the checkpoint's own)", "dtype: float64 (as configured)"]
     with pytest.raises(ModelError, match=r"unknown dtype 'float33'\. Did you mean float32"):
-        choose_dtype("float33", facts)
+        choose_dtype("float33", facts, CPU)
     with pytest.raises(ModelError, match="unknown dtype 'float8_e4m3fn'"):
-        choose_dtype("auto", {"checkpoint_dtype": "float8_e4m3fn"})
+        choose_dtype("auto", {"checkpoint_dtype": "float8_e4m3fn"}, CPU)
+
+
+@pytest.mark.parametrize("own", ["bfloat16", "float16"])
+def test_a_processor_without_16_bit_arithmetic_computes_in_float32_unless_told_otherwise(
+    own: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: False)
+    facts = {"checkpoint_dtype": own}
+    with caplog.at_level("INFO", "critical_weights"):
+        assert choose_dtype("auto", facts, CPU) is torch.float32
+        assert choose_dtype(own, facts, CPU) is getattr(torch, own)
+    slow = f"this processor has no instructions for {own}"
+    assert caplog.messages == [
+        f"dtype: float32 (the checkpoint is {own}, and {slow})",
+        f"{slow}: it takes up to some hundred times as long as float32",
+        f"dtype: {own} (as configured)",
+    ]
+    assert choose_dtype("auto", facts, torch.device("cuda")) is getattr(torch, own)
+    monkeypatch.setattr(torch.ops.mkldnn, f"_is_mkldnn_{own.replace('bfloat', 'bf').replace('float', 'fp')}_supported",
+                        lambda: True)  # fmt: skip
+    assert choose_dtype("auto", facts, CPU) is getattr(torch, own)
 
 
 @pytest.mark.parametrize("available", [True, False])

@@ -21,6 +21,7 @@ from transformers import LlamaConfig
 
 from critical_weights.log import start_logging
 from critical_weights.model_facts import describe_model
+from critical_weights.model_load import choose_dtype
 from critical_weights.ranking import rank
 from critical_weights.score_store import open_store
 from critical_weights.scoring.family import ScoringSettings, score_family
@@ -99,9 +100,10 @@ def main() -> None:
     rng = random.Random(0)
     texts = [[rng.randrange(128_256) for _ in range(TOKENS)] for _ in range(TEXTS)]
     cpu = torch.device("cpu")
-    plan = plan_memory("gradient", facts, [TOKENS] * TEXTS, torch.bfloat16, cpu, placement="streamed")
+    dtype = choose_dtype("auto", facts, cpu)
+    plan = plan_memory("gradient", facts, [TOKENS] * TEXTS, dtype, cpu, placement="streamed")
     start = time.monotonic()
-    model, placed = place_model(record, plan, torch.bfloat16, cpu)
+    model, placed = place_model(record, plan, dtype, cpu)
     calibration = {"sha256": "random tokens"}
     figures = score_family(
         "gradient", model, facts, calibration, texts, ScoringSettings(dense="false"), a.folder / "scores", placed
@@ -116,7 +118,8 @@ def main() -> None:
     with open_store(a.folder / "scores" / "gradxw.h5") as store:
         laws = {law["law"]: (law["status"], law["error"]) for law in store.attributes["checks"]["laws"]}
     print(json.dumps({
-        "tensors": figures["tensors"], "weights": figures["weights"], "seconds": seconds, "stages": figures["stages"],
+        "dtype": str(dtype), "tensors": figures["tensors"], "weights": figures["weights"],
+        "seconds": seconds, "stages": figures["stages"],
         "planned_gb": round(plan.total / 1e9, 2), "peak_gb": round(peak / 1e9, 2), "laws": laws,
     }, indent=2))  # fmt: skip
 

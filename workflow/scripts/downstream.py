@@ -63,7 +63,8 @@ def main(a: argparse.Namespace) -> None:
     if facts["checkpoint_dtype"] not in DTYPES:
         raise ModelError(f"weights stored as {facts['checkpoint_dtype']} cannot be changed one by one")
     selections = read_selections(a.selections, a.facts, parse_k(a.k) if a.k else None)
-    model = load_model(record, choose_dtype(a.dtype, facts), choose_device(a.device))
+    device = choose_device(a.device)
+    model = load_model(record, choose_dtype(a.dtype, facts, device), device)
     tasks = Harness(
         model, load_tokenizer(record), a.tasks, folder=Path(a.include_path).expanduser() if a.include_path else None,
         batch_size=a.batch_size, limit=a.limit, bootstrap=a.bootstrap,

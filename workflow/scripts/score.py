@@ -96,8 +96,8 @@ def score(a: argparse.Namespace) -> None:
     calibration = None if static else read_json(a.calibration)
     texts = [] if static else read_tokens(a.tokens, calibration)["calibration"]
     start = time.monotonic()
-    dtype = choose_dtype(a.dtype, facts)
     device = choose_device(a.device)
+    dtype = choose_dtype(a.dtype, facts, device)
     be_deterministic(device)
     with together(device) as (processes, device):
         plan = None

@@ -52,7 +52,8 @@ def main(a: argparse.Namespace) -> None:
     record, facts = read_json(a.record), read_json(a.facts)
     texts = read_tokens(a.tokens)["calibration"][: a.texts]
     published = check_published(published_weights(facts["repo"]), facts, record["path"])
-    dtype, device = choose_dtype(a.dtype, facts), choose_device(a.device)
+    device = choose_device(a.device)
+    dtype = choose_dtype(a.dtype, facts, device)
     lengths = [len(ids) for ids in texts]
     plan = plan_memory("forward", facts, lengths, dtype, device, placement=a.placement)
     model, placed = place_model(record, plan, dtype, device)

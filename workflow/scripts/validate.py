@@ -68,7 +68,8 @@ def main(a: argparse.Namespace) -> None:
 
     start = time.monotonic()
     facts = read_json(a.facts)
-    dtype, device = choose_dtype(a.dtype, facts), choose_device(a.device)
+    device = choose_device(a.device)
+    dtype = choose_dtype(a.dtype, facts, device)
     model, spare = load_whole(read_json(a.record), facts, dtype, device)
     loaded = time.monotonic()
     tables = validate(model, facts, read_tokens(a.tokens), a.stores, settings, device=device, spare=spare)

@@ -23,8 +23,11 @@ DTYPES = {
 }
 
 
-def choose_dtype(setting: str, facts: dict[str, Any]) -> torch.dtype:
-    """Return the dtype to compute in: the setting, or the checkpoint's where that is ``auto``.
+def choose_dtype(setting: str, facts: dict[str, Any], device: torch.device) -> torch.dtype:
+    """Return the dtype to compute in: the setting, or for ``auto`` the checkpoint's.
+
+    Without the processor's own instructions for 16-bit numbers a matrix product in them takes up to some hundred times
+    as long as in float32, so there ``auto`` is float32; the weights are the same numbers.
 
     Raises:
         ModelError: the name is unknown.
@@ -35,8 +38,22 @@ def choose_dtype(setting: str, facts: dict[str, Any]) -> torch.dtype:
         name, reason = facts["checkpoint_dtype"], "the checkpoint's own"
     if name not in DTYPES:
         raise unknown("dtype", name, ["auto", *DTYPES], ModelError)
+    if not multiplies(DTYPES[name], device):
+        slow = f"this processor has no instructions for {name}"
+        if setting == "auto":
+            name, reason = "float32", f"the checkpoint is {name}, and {slow}"
+        else:
+            logger(__name__).warning("%s: it takes up to some hundred times as long as float32", slow)
     choice("dtype", name, reason, logger(__name__))
     return DTYPES[name]
+
+
+def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
+    """Return whether a device has instructions for products in a dtype, as torch asks before it uses them."""
+    if device.type != "cpu" or dtype.itemsize > 2:
+        return True
+    ask = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}[dtype]
+    return torch.backends.mkldnn.is_available() and getattr(torch.ops.mkldnn, ask)()
 
 
 def choose_device(setting: str) -> torch.device:
