@@ -24,10 +24,10 @@ from torch import Tensor
 from brute_force import scores
 from comparison import largest_error
 from critical_weights.metrics import METRICS_BY_PATH
-from critical_weights.model_load import load_model
-from critical_weights.score_store import open_store
+from critical_weights.model.load import load_model
 from critical_weights.scoring.probes import rademacher
-from critical_weights.tensor_roles import residual_axis
+from critical_weights.store.read import open_store
+from critical_weights.structure.tensor_roles import residual_axis
 from tiny_models import SENTENCES, save_tiny_folder
 
 ROOT = Path(__file__).resolve().parents[1]

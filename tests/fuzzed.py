@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from critical_weights.files import write_json
-from critical_weights.model_source import fetch_model
+from critical_weights.model.source import fetch_model
 from script_call import call_script
 from tiny_models import SENTENCES, save_tiny_folder
 from watched import watched

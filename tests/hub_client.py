@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 CHILD = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-import fetch_model, critical_weights.download
+import fetch_model, critical_weights.hub.download
 from critical_weights.cli import run_stage
 for line in sys.stdin:
     call = json.loads(line)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from critical_weights.tables_markdown import DESCRIBED
+from critical_weights.tables.markdown import DESCRIBED
 from report_numbers import NUMBER, known, read, spellings
 
 SHOWN = 3

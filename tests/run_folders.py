@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from critical_weights.addresses import address_columns
 from critical_weights.files import write_json
-from critical_weights.model_facts import describe_model
-from critical_weights.tables import TOP_WEIGHTS, write_table
+from critical_weights.model.facts import describe_model
+from critical_weights.ranking.addresses import address_columns
+from critical_weights.tables.schema import TOP_WEIGHTS, write_table
 
 RUN = "p2/tiny/gradxw_global_k40"
 

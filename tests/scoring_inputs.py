@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from critical_weights.calibration import calibrate
 from critical_weights.files import write_json
 from critical_weights.metrics import family_metrics
-from critical_weights.model_facts import describe_model
-from critical_weights.model_source import fetch_model
+from critical_weights.model.facts import describe_model
+from critical_weights.model.source import fetch_model
+from critical_weights.texts.calibration import calibrate
 from tiny_models import SENTENCES, save_tiny_folder
 
 STORES = tuple(f"{metric.path}.h5" for metric in family_metrics("gradient"))

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from critical_weights.metrics import METRICS
-from critical_weights.rank_density import Places, density_of
-from critical_weights.tables import CONCENTRATION, OVERLAP, Table
-from critical_weights.tables_ranks import RANK_DENSITY
-from critical_weights.tables_stability import STABILITY
-from critical_weights.tables_structure import FIRST_POSITION, STRUCTURE, TOKENS
-from critical_weights.tables_superweights import SPIKE_PROFILE
+from critical_weights.overlap.rank_density import Places, density_of
+from critical_weights.tables.ranks import RANK_DENSITY
+from critical_weights.tables.schema import CONCENTRATION, OVERLAP, Table
+from critical_weights.tables.stability import STABILITY
+from critical_weights.tables.structure import FIRST_POSITION, STRUCTURE, TOKENS
+from critical_weights.tables.superweights import SPIKE_PROFILE
 from synthetic_stats import Tensor, make_stats
 
 NAMES = tuple(METRICS)

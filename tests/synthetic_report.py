@@ -15,16 +15,16 @@ import pandas as pd
 
 from critical_weights.metrics import METRICS_BY_PATH
 from critical_weights.names import Experiment
-from critical_weights.selections import Selection
-from critical_weights.structure import structure_table
-from critical_weights.tables import Table, write_table
-from critical_weights.tables_agreement import AGREEMENT
-from critical_weights.tables_criteria import CRITERIA
-from critical_weights.tables_interventions import INTERVENTIONS_TABLE, VERDICT
-from critical_weights.tables_stability import STABILITY, WEIGHT_STABILITY
-from critical_weights.tables_structure import FIRST_POSITION, SENSITIVITY, STRUCTURE, TOKENS
-from critical_weights.tables_superweights import SPIKE_PROFILE, SUPERWEIGHTS
-from critical_weights.tokens_table import tokens_table
+from critical_weights.structure.selections import Selection
+from critical_weights.structure.structure import structure_table
+from critical_weights.structure.tokens_table import tokens_table
+from critical_weights.tables.agreement import AGREEMENT
+from critical_weights.tables.criteria import CRITERIA
+from critical_weights.tables.interventions import INTERVENTIONS_TABLE, VERDICT
+from critical_weights.tables.schema import Table, write_table
+from critical_weights.tables.stability import STABILITY, WEIGHT_STABILITY
+from critical_weights.tables.structure import FIRST_POSITION, SENSITIVITY, STRUCTURE, TOKENS
+from critical_weights.tables.superweights import SPIKE_PROFILE, SUPERWEIGHTS
 
 Row = dict[str, Any]
 Scores = dict[str, dict[str, np.ndarray]]

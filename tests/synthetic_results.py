@@ -20,7 +20,7 @@ import pandas as pd
 from critical_weights.metrics import METRICS_BY_PATH
 from critical_weights.names import Experiment, parse_experiment
 from critical_weights.plots import ANALYSIS_FIGURES, SCORE_FIGURES
-from critical_weights.tables import CONCENTRATION, OVERLAP, TOP_WEIGHTS, write_table
+from critical_weights.tables.schema import CONCENTRATION, OVERLAP, TOP_WEIGHTS, write_table
 from synthetic_report import write_analysis
 
 PHASE, MODEL = "p2", "tiny"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from critical_weights.histogram import histogram_edges
+from critical_weights.store.histogram import histogram_edges
 
 Tensor = tuple[str, tuple[int, ...], int | None, str]
 """Name, shape, block (None outside the blocks), component."""

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from critical_weights.files import sha256_json
-from critical_weights.histogram import histogram_edges
 from critical_weights.metrics import METRICS
-from critical_weights.score_store import TensorScores, create_store
+from critical_weights.store.histogram import histogram_edges
+from critical_weights.store.schema import TensorScores
+from critical_weights.store.write import create_store
 
 VOCABULARY = ["<s>", "the", "NA", 'a"quote', "com,ma", "new\nline", "carriage\rreturn", "null", " space ", "Ġbyte",
               "'", "é", "nan"]  # fmt: skip

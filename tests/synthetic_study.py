@@ -16,8 +16,8 @@ from critical_weights.names import Experiment, parse_experiment
 from critical_weights.report import write_report
 from critical_weights.report.study import write_study_report
 from critical_weights.run_manifest import write_run_manifest
-from critical_weights.tables_across import CHECKPOINTS, CLUSTERS, MODELS, PHASES, TASK_WEIGHTS, TASKS
-from critical_weights.tables_criteria import CRITERIA
+from critical_weights.tables.across import CHECKPOINTS, CLUSTERS, MODELS, PHASES, TASK_WEIGHTS, TASKS
+from critical_weights.tables.criteria import CRITERIA
 from synthetic_report import write_interventions, write_rows
 from synthetic_results import CALIBRATION_SHA256, MODEL, MODEL_SHA256, make_results
 

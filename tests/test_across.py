@@ -10,24 +10,24 @@ import pandas as pd
 import pytest
 from scipy.stats import hypergeom
 
-from critical_weights.across_checkpoints import checkpoints_table
-from critical_weights.across_clusters import (
+from critical_weights.across.checkpoints import checkpoints_table
+from critical_weights.across.clusters import (
     best_clusters,
     chance_of_clusters,
     clusters_table,
     silhouettes,
     standardised,
 )
-from critical_weights.across_models import DEPTHS, depth_name, least_lines, models_table
-from critical_weights.across_phases import phases_table
-from critical_weights.across_study import first_weights, ks_of, read_study
-from critical_weights.across_tasks import task_weights_table, tasks_table
-from critical_weights.across_tests import DRAWS, adjusted, permutation
+from critical_weights.across.models import DEPTHS, depth_name, least_lines, models_table
+from critical_weights.across.phases import phases_table
+from critical_weights.across.study import first_weights, ks_of, read_study
+from critical_weights.across.tasks import task_weights_table, tasks_table
+from critical_weights.across.tests import DRAWS, adjusted, permutation
+from critical_weights.across.training_runs import Checkpoint, as_option, from_option, training_runs
 from critical_weights.errors import ConfigError, StoreError
-from critical_weights.score_store import open_store
-from critical_weights.tables import read_table
-from critical_weights.tables_across import ACROSS_TABLES, CHECKPOINTS
-from critical_weights.training_runs import Checkpoint, as_option, from_option, training_runs
+from critical_weights.store.read import open_store
+from critical_weights.tables.across import ACROSS_TABLES, CHECKPOINTS
+from critical_weights.tables.schema import read_table
 from script_call import call_script
 from synthetic_stores import TensorSpec, facts_of, random_scores, write_store
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from critical_weights import agreement
-from critical_weights.agreement import PERSISTENCE, agreement_table
-from critical_weights.rank_biased_overlap import rank_biased_overlap
-from critical_weights.tables import read_table
-from critical_weights.tables_agreement import AGREEMENT
+from critical_weights.overlap import agreement
+from critical_weights.overlap.agreement import PERSISTENCE, agreement_table
+from critical_weights.overlap.rank_biased_overlap import rank_biased_overlap
+from critical_weights.tables.agreement import AGREEMENT
+from critical_weights.tables.schema import read_table
 from script_call import call_script
 from synthetic_stores import default_specs, matrix_specs, random_scores, write_store, write_study
 

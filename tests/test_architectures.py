@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from architectures import ARCHITECTURES, PHASE, counts, key_of, outcome, run_study, stores, write_study
-from critical_weights.model_facts import describe_model
-from critical_weights.model_source import fetch_model
+from critical_weights.model.facts import describe_model
+from critical_weights.model.source import fetch_model
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "architectures.md"
 TITLES = ("Falcon", "Phi-3", "Mixtral")

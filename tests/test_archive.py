@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from critical_weights import archive as archive_module
-from critical_weights.archive import make_archive, zip_info
-from critical_weights.archive_compare import compare_archives
-from critical_weights.archive_files import ARCHIVE, clashes, kind_of, path_fault
-from critical_weights.archive_verify import content_hash, verify_archive
+from critical_weights.archive import build as archive_module
+from critical_weights.archive.build import make_archive, zip_info
+from critical_weights.archive.compare import compare_archives
+from critical_weights.archive.files import ARCHIVE, clashes, kind_of, path_fault
+from critical_weights.archive.verify import content_hash, verify_archive
 from critical_weights.errors import ArchiveError, CriticalWeightsError
 from critical_weights.files import sha256_file
 from critical_weights.result_paths import REPORT_FILES

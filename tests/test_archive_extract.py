@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from critical_weights import archive_extract
-from critical_weights.archive import make_archive, zip_info
-from critical_weights.archive_config import study_config, told_settings
-from critical_weights.archive_extract import extract_archive
-from critical_weights.archive_verify import verify_archive
+from critical_weights.archive import extract as archive_extract
+from critical_weights.archive.build import make_archive, zip_info
+from critical_weights.archive.config import study_config, told_settings
+from critical_weights.archive.extract import extract_archive
+from critical_weights.archive.verify import verify_archive
 from critical_weights.config import complete, config_errors, merge, read_config
 from critical_weights.errors import ArchiveError
 from script_call import call_script

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from critical_weights import calibration
-from critical_weights.calibration import TokenizedTexts, calibrate, read_texts, tokenize
 from critical_weights.errors import ConfigError, CriticalWeightsError, TextError
 from critical_weights.files import sha256_json
-from critical_weights.model_source import fetch_model
-from critical_weights.shared_runs import count_overlap
-from critical_weights.tokens_file import read_tokens
+from critical_weights.model.source import fetch_model
+from critical_weights.texts import calibration
+from critical_weights.texts.calibration import TokenizedTexts, calibrate, read_texts, tokenize
+from critical_weights.texts.shared_runs import count_overlap
+from critical_weights.texts.tokens_file import read_tokens
 from tiny_models import BOS, EOS, SENTENCES, save_tiny_folder, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

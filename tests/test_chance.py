@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from critical_weights.chance import chance_of_sharing
+from critical_weights.overlap.chance import chance_of_sharing
 
 
 def slow_chance(shared, n, a, b):

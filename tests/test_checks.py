@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from brute_laws import llama_laws
-from critical_weights.model_facts import _sizes, describe_tensors
+from critical_weights.model.facts import _sizes, describe_tensors
 from critical_weights.scoring.checks import EPSILON_TOLERANCE, LAWS, TOLERANCE, check_laws, signed_sums
 from critical_weights.scoring.plain import gather_plain
 from critical_weights.scoring.reduce import line_sums

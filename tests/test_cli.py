@@ -21,7 +21,7 @@ from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError
 from critical_weights.files import read_json
 from critical_weights.log import logger
-from critical_weights.score_store import open_store
+from critical_weights.store.read import open_store
 from script_call import SCRIPTS, call_script
 from tiny_models import SENTENCES, save_tiny_folder
 

@@ -14,17 +14,17 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 
 from critical_weights import config as configs
-from critical_weights.compare import compare_overlap, read_lists
-from critical_weights.compare_config import comparison_errors, comparisons, facts_file
-from critical_weights.compare_lists import labels_of
-from critical_weights.compare_ranked import rank_rows
-from critical_weights.compare_shapes import read_shapes, shapes_of_facts
+from critical_weights.compare.compare import compare_overlap, read_lists
+from critical_weights.compare.config import comparison_errors, comparisons, facts_file
+from critical_weights.compare.known_facts import known_facts
+from critical_weights.compare.lists import labels_of
+from critical_weights.compare.ranked import rank_rows
+from critical_weights.compare.shapes import read_shapes, shapes_of_facts
 from critical_weights.errors import ConfigError, RankingError
-from critical_weights.known_facts import known_facts
-from critical_weights.model_facts import describe_tensors
-from critical_weights.overlap_lines import overlap_of_lists
-from critical_weights.ranked_lists import list_of_candidates
-from critical_weights.tables import OVERLAP, read_table
+from critical_weights.model.facts import describe_tensors
+from critical_weights.overlap.lines import overlap_of_lists
+from critical_weights.overlap.ranked_lists import list_of_candidates
+from critical_weights.tables.schema import OVERLAP, read_table
 from critical_weights.targets import target_files
 from script_call import call_script
 from synthetic_stores import default_specs, facts_of, random_scores

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from critical_weights import concentration
-from critical_weights.concentration import TOP_FRACTIONS, concentration_table
+from critical_weights.concentration import concentration
+from critical_weights.concentration.concentration import TOP_FRACTIONS, concentration_table
+from critical_weights.concentration.tail_index import hill_estimates
 from critical_weights.errors import StoreError
-from critical_weights.tables import CONCENTRATION, read_table
-from critical_weights.tail_index import hill_estimates
+from critical_weights.tables.schema import CONCENTRATION, read_table
 from script_call import call_script
 from synthetic_stores import TensorSpec, default_specs, matrix_specs, random_scores, write_store, write_study
 

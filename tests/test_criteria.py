@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from critical_weights import config as configs
-from critical_weights.criteria import criteria_table
-from critical_weights.criteria_config import criteria_errors, criteria_of_level, read_criteria
-from critical_weights.criteria_tables import ANALYSIS, KNOWN, table_file
+from critical_weights.criteria.config import criteria_errors, criteria_of_level, read_criteria
+from critical_weights.criteria.judge import criteria_table
+from critical_weights.criteria.tables import ANALYSIS, KNOWN, table_file
 from critical_weights.errors import ConfigError, TableError
-from critical_weights.tables import CONCENTRATION, OVERLAP, read_table, write_table
-from critical_weights.tables_criteria import CRITERIA
+from critical_weights.tables.criteria import CRITERIA
+from critical_weights.tables.schema import CONCENTRATION, OVERLAP, read_table, write_table
 from script_call import SCRIPTS, call_script
 
 ROOT = SCRIPTS.parents[1]

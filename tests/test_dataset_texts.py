@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from critical_weights import config as configs
-from critical_weights.dataset_texts import dataset_name, is_folder, label, read_dataset
 from critical_weights.errors import TextError
+from critical_weights.texts.dataset_texts import dataset_name, is_folder, label, read_dataset
 from hub_client import SCRIPTS, clean_environment
 from hub_server import serve_hub
 from script_call import call_script

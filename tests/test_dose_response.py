@@ -10,7 +10,7 @@ import pytest
 from critical_weights.errors import TableError
 from critical_weights.plots.dose_response import build, dose_table
 from critical_weights.plots.save import save
-from critical_weights.tables_interventions import INTERVENTIONS_TABLE
+from critical_weights.tables.interventions import INTERVENTIONS_TABLE
 
 
 def made_up(metrics: int = 4) -> pd.DataFrame:

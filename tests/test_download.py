@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from critical_weights import hub_meter
-from critical_weights.model_load import load_model
+from critical_weights.hub import meter as hub_meter
+from critical_weights.model.load import load_model
 from hub_client import SCRIPTS, Fetched, HubClient, clean_environment
 from hub_server import Answer, HubServer, serve_hub
 from tiny_models import save_tiny_folder

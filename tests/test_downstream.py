@@ -13,15 +13,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from critical_weights import harness
-from critical_weights.chosen_weights import Chosen, ChosenWeights, first_of, weights_of_list
-from critical_weights.downstream import downstream_table, paired_stderr, read_selections
 from critical_weights.errors import ConfigError, RankingError
 from critical_weights.files import write_json
-from critical_weights.harness import Harness, Measured
-from critical_weights.model_source import BUNDLED, fetch_model
-from critical_weights.tables import read_table, write_table
-from critical_weights.tables_downstream import DOWNSTREAM
+from critical_weights.model.source import BUNDLED, fetch_model
+from critical_weights.ranking.chosen_weights import Chosen, ChosenWeights, first_of, weights_of_list
+from critical_weights.tables.downstream import DOWNSTREAM
+from critical_weights.tables.schema import read_table, write_table
+from critical_weights.validation import harness
+from critical_weights.validation.downstream import downstream_table, paired_stderr, read_selections
+from critical_weights.validation.harness import Harness, Measured
 from run_folders import facts_of, make_run
 from script_call import call_script
 from tiny_models import save_tiny_folder, tiny_model

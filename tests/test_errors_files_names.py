@@ -212,7 +212,5 @@ def test_progress_passes_items_on_and_tells_the_time_left(
 
 def test_a_choice_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "critical_weights"):
-        log.choice("dtype", "bfloat16", "the checkpoint's own", log.logger("a.b.model_load"))
-    assert caplog.record_tuples == [
-        ("critical_weights.model_load", logging.INFO, "dtype: bfloat16 (the checkpoint's own)")
-    ]
+        log.choice("dtype", "bfloat16", "the checkpoint's own", log.logger("a.model.load"))
+    assert caplog.record_tuples == [("critical_weights.load", logging.INFO, "dtype: bfloat16 (the checkpoint's own)")]

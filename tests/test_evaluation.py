@@ -13,8 +13,8 @@ from critical_weights.evaluation.damage import Evaluation
 from critical_weights.evaluation.gradients_at import gradients_at
 from critical_weights.evaluation.prefix import IDS
 from critical_weights.interventions.apply import applied
-from critical_weights.resampling import bootstrap_multiplicities
 from critical_weights.scoring.loss import text_loss
+from critical_weights.stability.resampling import bootstrap_multiplicities
 from tiny_models import EAGER, NAMES, VOCABULARY, tiny_model, tiny_texts
 
 CPU = torch.device("cpu")

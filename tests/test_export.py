@@ -13,12 +13,13 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from critical_weights import export, safetensors_write
-from critical_weights.chosen_weights import weights_of_list
 from critical_weights.errors import ConfigError, CriticalWeightsError, RankingError
-from critical_weights.export import read_selection, write_mask, write_parquet, write_selection
 from critical_weights.files import write_json
-from critical_weights.safetensors_write import Part, write_safetensors
+from critical_weights.model import safetensors_write
+from critical_weights.model.safetensors_write import Part, write_safetensors
+from critical_weights.ranking import export
+from critical_weights.ranking.chosen_weights import weights_of_list
+from critical_weights.ranking.export import read_selection, write_mask, write_parquet, write_selection
 from run_folders import RUN, facts_of, make_run
 from script_call import call_script
 from tiny_models import save_tiny_folder

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from critical_weights.first_position import NAMED, first_position_table
-from critical_weights.overlap_groups import LADDER
-from critical_weights.tables import read_table
-from critical_weights.tables_structure import FIRST_POSITION
+from critical_weights.overlap.groups import LADDER
+from critical_weights.structure.first_position import NAMED, first_position_table
+from critical_weights.tables.schema import read_table
+from critical_weights.tables.structure import FIRST_POSITION
 from script_call import call_script
 from synthetic_stores import VOCABULARY, default_specs, facts_of, random_scores, write_store, write_study
 

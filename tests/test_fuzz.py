@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from critical_weights import config as configs
-from critical_weights.compare_config import comparison_errors
+from critical_weights.compare.config import comparison_errors
 from critical_weights.errors import CriticalWeightsError
 from critical_weights.metrics import METRICS_BY_PATH
 from critical_weights.targets import missing_texts, target_files

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from critical_weights.hdf5_read import has_dataset, open_group, read_dataset, read_present
+from critical_weights.store.hdf5_read import has_dataset, open_group, read_dataset, read_present
 
 ARRAYS = {
     "scores": np.arange(24, dtype=np.float32).reshape(2, 3, 4),

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from critical_weights.histogram import BINS_PER_OCTAVE, FINE_BINS, histogram_edges, quantile_from_histogram
 from critical_weights.metrics import METRICS
 from critical_weights.scoring.reducer import TensorReducer
 from critical_weights.scoring.seam import TensorStatistics
+from critical_weights.store.histogram import BINS_PER_OCTAVE, FINE_BINS, histogram_edges, quantile_from_histogram
 
 EDGES = histogram_edges()
 TINY, MAX = np.float32(2.0**-149), np.finfo(np.float32).max

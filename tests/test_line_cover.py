@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from critical_weights.line_cover import by_chance, chance_of_best, chance_of_hit, cover, lines_for
-from critical_weights.recurring import tail
+from critical_weights.structure.line_cover import by_chance, chance_of_best, chance_of_hit, cover, lines_for
+from critical_weights.structure.recurring import tail
 
 cells = st.sets(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=14)
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
-from critical_weights.attention_heads import heads_of
 from critical_weights.errors import ModelError
 from critical_weights.files import sha256_file, sha256_json
-from critical_weights.model_facts import _sizes, describe_model, describe_tensors, find_blocks, stored_dtype
-from critical_weights.model_source import fetch_model
+from critical_weights.model.facts import _sizes, describe_model, describe_tensors, find_blocks, stored_dtype
+from critical_weights.model.source import fetch_model
+from critical_weights.structure.attention_heads import heads_of
 from tiny_models import NAMES, save_tiny_folder, tiny_model
 
 KINDS = {"linear", "conv1d", "embedding", "norm", "bias", "experts", "router"}

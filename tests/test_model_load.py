@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from critical_weights import model_load
 from critical_weights.errors import ModelError
-from critical_weights.model_load import choose_device, choose_dtype, load_model
-from critical_weights.model_source import fetch_model
+from critical_weights.model import load as model_load
+from critical_weights.model.load import choose_device, choose_dtype, load_model
+from critical_weights.model.source import fetch_model
 from critical_weights.scoring.weights import empty_model
 from tiny_models import save_tiny_folder
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from critical_weights.compare.known_facts import KNOWN_SIZES, known_facts
 from critical_weights.errors import ModelError
-from critical_weights.known_facts import KNOWN_SIZES, known_facts
-from critical_weights.model_facts import describe_model
-from critical_weights.model_plan import CONFIGS, facts_of_config, find_config, plan_table, to_markdown
-from critical_weights.model_source import fetch_model
+from critical_weights.model.facts import describe_model
+from critical_weights.model.plan import CONFIGS, facts_of_config, find_config, plan_table, to_markdown
+from critical_weights.model.source import fetch_model
 from critical_weights.scoring.memory_plan import PLACEMENTS, USABLE, plan_memory
 from script_call import call_script
 from tiny_models import NAMES, save_tiny_folder

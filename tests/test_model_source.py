@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from critical_weights import model_source
 from critical_weights.errors import ModelError
-from critical_weights.model_source import BUNDLED, check_folder, fetch_model
+from critical_weights.model import source as model_source
+from critical_weights.model.source import BUNDLED, check_folder, fetch_model
 
 
 def _folder(path: Path, *names: str) -> Path:

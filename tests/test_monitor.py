@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from critical_weights.checkpoint_entries import Checkpoint
 from critical_weights.errors import ConfigError, ModelError
-from critical_weights.export import read_selection, write_selection
-from critical_weights.model_source import BUNDLED
-from critical_weights.monitor import compare_with_baseline, read_baseline, record_baseline
-from critical_weights.safetensors_read import StoredTensor, read_bits, stored_tensors
-from critical_weights.stored_bits import changed_bits, value_of
+from critical_weights.model.checkpoint_entries import Checkpoint
+from critical_weights.model.safetensors_read import StoredTensor, read_bits, stored_tensors
+from critical_weights.model.source import BUNDLED
+from critical_weights.ranking.export import read_selection, write_selection
+from critical_weights.validation.monitor import compare_with_baseline, read_baseline, record_baseline
+from critical_weights.validation.stored_bits import changed_bits, value_of
 from run_folders import facts_of, make_run
 from script_call import call_script
 from tiny_models import save_tiny_folder

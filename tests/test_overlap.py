@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from critical_weights.chance_of_sums import chance_of_sharing_in_all
 from critical_weights.errors import StoreError
-from critical_weights.overlap import ALL, LADDER, overlap_table
-from critical_weights.overlap_lines import overlap_of_lists, overlap_of_stores
-from critical_weights.ranked_lines import line_groups, lines_of_list, lines_of_stores
-from critical_weights.ranked_lists import RankedList, list_of_all, list_of_candidates, lists_of_stores
-from critical_weights.tables import OVERLAP, read_table
+from critical_weights.overlap.chance_of_sums import chance_of_sharing_in_all
+from critical_weights.overlap.lines import overlap_of_lists, overlap_of_stores
+from critical_weights.overlap.overlap import ALL, LADDER, overlap_table
+from critical_weights.overlap.ranked_lines import line_groups, lines_of_list, lines_of_stores
+from critical_weights.overlap.ranked_lists import RankedList, list_of_all, list_of_candidates, lists_of_stores
+from critical_weights.tables.schema import OVERLAP, read_table
 from script_call import call_script
 from synthetic_stores import TensorSpec, default_specs, facts_of, matrix_specs, random_scores, write_store, write_study
 

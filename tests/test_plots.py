@@ -31,7 +31,7 @@ from critical_weights.plots.cells import cells
 from critical_weights.plots.stats_file import check_stats
 from critical_weights.plots.style import line_styles, styled
 from critical_weights.plots.wording import percent, scientific, short
-from critical_weights.tables import CONCENTRATION, OVERLAP, write_table
+from critical_weights.tables.schema import CONCENTRATION, OVERLAP, write_table
 from script_call import SCRIPTS, call_script
 from synthetic_stats import gpt2_tensors, llama8b_tensors, llama_tensors, make_stats
 

@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import synthetic_analysis as made
 from critical_weights.errors import ConfigError, StoreError, TableError
+from critical_weights.overlap.rank_density import bin_edges, rank_density_table
 from critical_weights.plots import ANALYSIS_FIGURES, SCORE_FIGURES, draw, draw_times, stage_times
 from critical_weights.plots.chosen_selection import choose
 from critical_weights.plots.save import settle
@@ -26,8 +27,7 @@ from critical_weights.plots.score_runs import Run
 from critical_weights.plots.style import styled
 from critical_weights.plots.top_tokens import spelled
 from critical_weights.plots.wording import power
-from critical_weights.rank_density import bin_edges, rank_density_table
-from critical_weights.tables import write_table
+from critical_weights.tables.schema import write_table
 from script_call import SCRIPTS, call_script
 from synthetic_stats import gpt2_tensors, llama8b_tensors, llama_tensors
 from synthetic_stores import matrix_specs, random_scores, write_store

@@ -16,8 +16,8 @@ import torch
 
 from comparison import relative_errors
 from critical_weights.errors import ConfigError
-from critical_weights.score_store import ScoreStore, open_store
 from critical_weights.scoring.processes import ALONE, shares
+from critical_weights.store.read import ScoreStore, open_store
 from process_runs import ENGINES, FAMILIES, MODELS, STATISTICS, TEXT_KINDS, TEXTS, gather
 from scoring_inputs import STORES, same_bytes, write_inputs
 from tiny_models import tiny_model

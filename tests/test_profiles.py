@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from critical_weights.known_facts import KNOWN_SIZES, known_facts
+from critical_weights.compare.known_facts import KNOWN_SIZES, known_facts
 from critical_weights.scoring.memory_parts import PROCESS_BYTES
 from critical_weights.scoring.memory_plan import USABLE, plan_memory
 from stage_jobs import CONFIG, ROOT, write_study

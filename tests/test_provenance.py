@@ -296,7 +296,7 @@ def test_manifest_script(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["provenance", "run_manifest", "report", "archive", "archive_compare", "archive_extract"]
+    "module", ["provenance", "run_manifest", "report.study", "archive.build", "archive.compare", "archive.extract"]
 )
 def test_stages_that_need_no_model_import_no_torch(module):
     code = f"import sys, critical_weights.{module}; print({{'torch', 'transformers', 'matplotlib'}} & set(sys.modules))"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from critical_weights.rank_correlation import inversions, rank_correlations
+from critical_weights.overlap.rank_correlation import inversions, rank_correlations
 
 _PAIRS = st.lists(st.tuples(*[st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0])] * 2), min_size=2, max_size=30)
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from critical_weights.addresses import address_columns
 from critical_weights.errors import RankingError, StoreError
-from critical_weights.ranking import rank, read_ranking
-from critical_weights.score_store import open_store
-from critical_weights.tables import TOP_WEIGHTS, write_table
+from critical_weights.ranking.addresses import address_columns
+from critical_weights.ranking.ranking import rank, read_ranking
+from critical_weights.store.read import open_store
+from critical_weights.tables.schema import TOP_WEIGHTS, write_table
 from script_call import call_script
 from synthetic_stores import (
     VOCABULARY,
@@ -298,8 +298,7 @@ def test_the_script_refuses_scores_of_other_texts_or_of_another_metric(tmp_path,
 
 
 def test_nothing_between_the_store_and_the_tables_imports_torch():
-    modules = "ranking, selection_stats, overlap, concentration"
-    code = (
-        f"import sys; from critical_weights import {modules}; assert not {{'torch', 'transformers'}} & set(sys.modules)"
-    )
+    names = ("ranking.ranking", "ranking.selection_stats", "overlap.overlap", "concentration.concentration")
+    modules = ", ".join(f"critical_weights.{name}" for name in names)
+    code = f"import sys, {modules}; assert not {{'torch', 'transformers'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

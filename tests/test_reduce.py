@@ -11,11 +11,11 @@ from hypothesis.extra import numpy as hnp
 
 from critical_weights.errors import ModelError
 from critical_weights.metrics import METRICS
-from critical_weights.score_store import TensorScores
 from critical_weights.scoring import bands
 from critical_weights.scoring.reduce import check_finite, line_sums, top_indices
 from critical_weights.scoring.reducer import TensorReducer
 from critical_weights.scoring.seam import TensorStatistics, slabs
+from critical_weights.store.schema import TensorScores
 
 MAX = float(np.finfo(np.float32).max)
 FEW_VALUES = st.sampled_from([0.0, -0.0, 2.0**-149, 0.5, 1.0, 1.0009765625, 2.0, MAX])

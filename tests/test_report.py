@@ -22,7 +22,7 @@ from critical_weights.report.heatmap import level
 from critical_weights.report.render import cell, digest, markdown, render
 from critical_weights.report.show import bounded, bounded_share, listed, plural, real, share, size, token
 from critical_weights.report.summary import limits
-from critical_weights.tables_superweights import SUPERWEIGHTS
+from critical_weights.tables.superweights import SUPERWEIGHTS
 from report_counts import sizes
 from report_numbers import known, told
 from synthetic_report import super_weight, write_interventions, write_rows

@@ -17,7 +17,7 @@ from critical_weights.report.study import PAGES, SECTIONS, write_study_report
 from critical_weights.report.study_gather import gather_study
 from critical_weights.report.study_words import limits, next_steps
 from critical_weights.result_paths import STUDY_FILES
-from critical_weights.tables_superweights import SUPERWEIGHTS
+from critical_weights.tables.superweights import SUPERWEIGHTS
 from report_counts import known_over_all
 from report_numbers import told
 from synthetic_report import super_weight, write_rows

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from critical_weights.resample_columns import Columns, columns_that_matter
-from critical_weights.resampling import (
+from critical_weights.stability.resample_columns import Columns, columns_that_matter
+from critical_weights.stability.resampling import (
     bootstrap_multiplicities,
     chance_overlap,
     first_of_rows,

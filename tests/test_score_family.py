@@ -14,18 +14,18 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from critical_weights.calibration import calibrate
 from critical_weights.errors import ConfigError, ModelError
 from critical_weights.files import sha256_file
 from critical_weights.metrics import FAMILIES, METRICS, Metric, family_metrics
-from critical_weights.model_facts import describe_model
-from critical_weights.model_load import load_model
-from critical_weights.model_source import fetch_model
-from critical_weights.score_store import ScoreStore, open_store
+from critical_weights.model.facts import describe_model
+from critical_weights.model.load import load_model
+from critical_weights.model.source import fetch_model
 from critical_weights.scoring import settings as settings_module
 from critical_weights.scoring.engine import Placed, start_run
 from critical_weights.scoring.family import ScoringSettings, score_family
 from critical_weights.scoring.seam import TensorStatistics
+from critical_weights.store.read import ScoreStore, open_store
+from critical_weights.texts.calibration import calibrate
 from tiny_models import SENTENCES, save_tiny_folder
 
 SETTINGS = ScoringSettings(candidates=40, dense="true", probes=3, seed=9)

@@ -11,11 +11,13 @@ import h5py
 import numpy as np
 import pytest
 
-from critical_weights import score_store
 from critical_weights.errors import StoreError
 from critical_weights.files import sha256_file
-from critical_weights.histogram import histogram_edges
-from critical_weights.score_store import ROOT_ATTRIBUTES, StoreWriter, TensorScores, create_store, open_store
+from critical_weights.store import schema, write
+from critical_weights.store.histogram import histogram_edges
+from critical_weights.store.read import open_store
+from critical_weights.store.schema import ROOT_ATTRIBUTES, TensorScores
+from critical_weights.store.write import StoreWriter, create_store
 from synthetic_stores import default_specs, random_scores, write_store
 
 ATTRIBUTES: dict[str, Any] = {
@@ -33,7 +35,7 @@ def _tensor(name: str, position: int, shape: tuple[int, ...], axes: tuple[str, .
         "top_weight": rng.random(3, np.float32), "top_gradient": -rng.random(3, np.float32),
         "top_signed": -rng.random(3, np.float32), "top_stderr": rng.random(3, np.float32),
     }  # fmt: skip
-    lines = {key: rng.random(4, np.float32) for key in score_store.LINE_FIELDS} if len(shape) > 1 else {}
+    lines = {key: rng.random(4, np.float32) for key in schema.LINE_FIELDS} if len(shape) > 1 else {}
     attributes = {
         "shape": shape, "layer": None, "component": "q_proj", "axes": axes, "tied_to": (), "numel": int(np.prod(shape)),
         "zeros": 2, "nonfinite": 0, "sum": 0.1, "sum_sq": 1e-300, "min": 0.0, "max": 3.4e38, **other,
@@ -177,7 +179,7 @@ def test_finish_wants_just_the_schemas_attributes(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_before_hdf5_meets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """HDF5 crashes the process where a full disk keeps it from closing a file (seen with h5py 3.16)."""
     usage = type("Usage", (), {"free": 16_800_000})()
-    monkeypatch.setattr(score_store.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(write.shutil, "disk_usage", lambda folder: usage)
     small, large = _tensor("s", 0, (3,), ("row",)), _tensor("l", 1, (300, 300), ("row", "col"))
     with pytest.raises(
         StoreError,

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from critical_weights import selection_stats
+from critical_weights.concentration.quantiles import QUANTILES, estimated_quantiles, exact_quantiles
 from critical_weights.errors import RankingError
-from critical_weights.histogram import histogram_edges
-from critical_weights.quantiles import QUANTILES, estimated_quantiles, exact_quantiles
-from critical_weights.ranking import rank, read_ranking
-from critical_weights.score_store import open_store
-from critical_weights.selection_stats import summarise
-from critical_weights.tables import TOP_WEIGHTS, write_table
+from critical_weights.ranking import selection_stats
+from critical_weights.ranking.ranking import rank, read_ranking
+from critical_weights.ranking.selection_stats import summarise
+from critical_weights.store.histogram import histogram_edges
+from critical_weights.store.read import open_store
+from critical_weights.tables.schema import TOP_WEIGHTS, write_table
 from script_call import call_script
 from synthetic_stores import (
     VOCABULARY,

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from critical_weights import sensitivity_table as module
-from critical_weights.attention_heads import Heads, heads_of
-from critical_weights.model_facts import _sizes, describe_tensors
-from critical_weights.sensitivity_table import sensitivity_table
-from critical_weights.tables import read_table
-from critical_weights.tables_structure import SENSITIVITY
-from critical_weights.tensor_roles import ATTENTION_OUT
+from critical_weights.model.facts import _sizes, describe_tensors
+from critical_weights.structure import sensitivity_table as module
+from critical_weights.structure.attention_heads import Heads, heads_of
+from critical_weights.structure.sensitivity_table import sensitivity_table
+from critical_weights.structure.tensor_roles import ATTENTION_OUT
+from critical_weights.tables.schema import read_table
+from critical_weights.tables.structure import SENSITIVITY
 from script_call import call_script
 from synthetic_stores import TensorSpec, default_specs, facts_of, random_scores, write_store, write_study
 from tiny_models import NAMES, tiny_model

@@ -75,6 +75,6 @@ def test_inputs_go_to_disk_where_memory_is_short(large_facts: dict) -> None:
 
 @pytest.fixture(name="large_facts")
 def _large_facts() -> dict:
-    from critical_weights.known_facts import known_facts
+    from critical_weights.compare.known_facts import known_facts
 
     return known_facts("llama31_8b")

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from critical_weights.candidate_pool import Pool, groups
 from critical_weights.errors import StoreError
-from critical_weights.overlap_groups import LADDER
-from critical_weights.resampled_scores import resample
-from critical_weights.resampling import bootstrap_multiplicities, half_multiplicities
-from critical_weights.score_store import open_store
-from critical_weights.stability import StabilitySettings, stability_tables
-from critical_weights.tables import read_table
-from critical_weights.tables_stability import STABILITY, WEIGHT_STABILITY
-from critical_weights.text_scores import TEXT_TERMS
+from critical_weights.overlap.groups import LADDER
+from critical_weights.stability.candidate_pool import Pool, groups
+from critical_weights.stability.resampled_scores import resample
+from critical_weights.stability.resampling import bootstrap_multiplicities, half_multiplicities
+from critical_weights.stability.stability import StabilitySettings, stability_tables
+from critical_weights.stability.text_scores import TEXT_TERMS
+from critical_weights.store.read import open_store
+from critical_weights.tables.schema import read_table
+from critical_weights.tables.stability import STABILITY, WEIGHT_STABILITY
 from script_call import call_script
 from synthetic_stores import default_specs, matrix_specs, random_scores, weights_of, write_store
 from synthetic_texts import score_by_definition, write_probe_store, write_text_store

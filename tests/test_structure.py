@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from critical_weights.errors import RankingError
-from critical_weights.recurring import _any_holds, tail
-from critical_weights.selections import KS, Selection, selections_of
-from critical_weights.structure import structure_of_lists, structure_table
-from critical_weights.tables import read_table, write_table
-from critical_weights.tables_structure import STRUCTURE, TOKENS
+from critical_weights.structure.recurring import _any_holds, tail
+from critical_weights.structure.selections import KS, Selection, selections_of
+from critical_weights.structure.structure import structure_of_lists, structure_table
+from critical_weights.tables.schema import read_table, write_table
+from critical_weights.tables.structure import STRUCTURE, TOKENS
 from script_call import call_script
 from synthetic_stores import TensorSpec, default_specs, facts_of, random_scores, write_store, write_study
 

@@ -15,22 +15,22 @@ import torch
 from transformers import PreTrainedModel
 
 from critical_weights.errors import ModelError, StoreError
-from critical_weights.model_facts import describe_model, describe_tensors
+from critical_weights.model.facts import describe_model, describe_tensors
 from critical_weights.report.facts_superweights import read_superweights
-from critical_weights.score_store import open_store
 from critical_weights.scoring.blockwise import BlockPlan
 from critical_weights.scoring.engine import Placed
 from critical_weights.scoring.peaks import Edit, start_passes, zeroed
 from critical_weights.scoring.spikes import Detection, detect
 from critical_weights.scoring.weights import StreamedWeights, empty_model
+from critical_weights.store.read import open_store
 from critical_weights.superweights.join import superweights_table
 from critical_weights.superweights.layers import down_projections, flat_index
 from critical_weights.superweights.places import PlaceOfWeight, places_of
 from critical_weights.superweights.published import PUBLISHED, check_published, published_weights, read_entries
 from critical_weights.superweights.record import profile_table, record_of
 from critical_weights.superweights.rule import EARLY, LAST, SHARED, LayerPeak, SpikeRule, judge
-from critical_weights.tables import read_table, write_table
-from critical_weights.tables_superweights import SPIKE_PROFILE, SUPERWEIGHTS
+from critical_weights.tables.schema import read_table, write_table
+from critical_weights.tables.superweights import SPIKE_PROFILE, SUPERWEIGHTS
 from script_call import call_script
 from synthetic_stores import MODEL_SHA256, TensorSpec, default_specs, facts_of, random_scores, write_store
 from tiny_models import NAMES, save_tiny_folder, tiny_model, tiny_texts

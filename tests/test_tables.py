@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from critical_weights.errors import TableError
-from critical_weights.tables import CONCENTRATION, OVERLAP, TABLES, TOP_WEIGHTS, Table, read_table, write_table
-from critical_weights.tables_markdown import describe_all
+from critical_weights.tables.markdown import describe_all
+from critical_weights.tables.schema import CONCENTRATION, OVERLAP, TABLES, TOP_WEIGHTS, Table, read_table, write_table
 
 TOKENS = [
     "the", "com,ma", 'a "quote"', "new\nline", "NA", "null", "nan", "None", "", " leading", "trailing ", "\t", "'", "é",

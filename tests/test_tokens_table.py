@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from critical_weights.selections import Selection
-from critical_weights.tables import read_table, write_table
-from critical_weights.tables_structure import TOKENS
-from critical_weights.tokens_table import special_tokens, tokens_table
+from critical_weights.structure.selections import Selection
+from critical_weights.structure.tokens_table import special_tokens, tokens_table
+from critical_weights.tables.schema import read_table, write_table
+from critical_weights.tables.structure import TOKENS
 from script_call import call_script
 from synthetic_stores import VOCABULARY, default_specs, facts_of, write_study
 

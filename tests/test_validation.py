@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 import torch
 
-from critical_weights.conditions import ValidationSettings, parse_change
 from critical_weights.errors import ConfigError, ModelError, TextError
 from critical_weights.evaluation.place import load_whole
 from critical_weights.files import read_json, write_json
 from critical_weights.interventions.apply import bits
-from critical_weights.model_facts import describe_model
-from critical_weights.model_load import load_model
-from critical_weights.model_source import fetch_model
+from critical_weights.model.facts import describe_model
+from critical_weights.model.load import load_model
+from critical_weights.model.source import fetch_model
 from critical_weights.scoring.family import ScoringSettings, score_family
-from critical_weights.tables import read_table
-from critical_weights.tables_interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, VERDICT
-from critical_weights.validation import check_texts, validate
+from critical_weights.tables.interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, VERDICT
+from critical_weights.tables.schema import read_table
+from critical_weights.validation.conditions import ValidationSettings, parse_change
+from critical_weights.validation.validation import check_texts, validate
 from script_call import call_script
 from tiny_models import tiny_model
 

@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from critical_weights.errors import TableError
-from critical_weights.single_agreement import spearman
-from critical_weights.tables_interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, TEXTS_TABLE
-from critical_weights.verdict import verdict_table
+from critical_weights.tables.interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, TEXTS_TABLE
+from critical_weights.validation.single_agreement import spearman
+from critical_weights.validation.verdict import verdict_table
 
 TEXTS, KS = 12, (10, 100, 1000)
 PREDICTED = np.arange(5, 5 + TEXTS)

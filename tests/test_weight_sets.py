@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from critical_weights.conditions import ValidationSettings, plan_conditions
-from critical_weights.control_sets import deciles_of, matched_control, random_control
 from critical_weights.errors import RankingError, StoreError
-from critical_weights.line_sets import lines_of_weight
-from critical_weights.score_store import open_store
-from critical_weights.stratified import STRATA, scores_at, stratified_weights
-from critical_weights.weight_sets import WeightSet, bottom_sets, list_sets, lowest, top_sets, union_of
+from critical_weights.store.read import open_store
+from critical_weights.structure.line_sets import lines_of_weight
+from critical_weights.validation.conditions import ValidationSettings, plan_conditions
+from critical_weights.validation.control_sets import deciles_of, matched_control, random_control
+from critical_weights.validation.stratified import STRATA, scores_at, stratified_weights
+from critical_weights.validation.weight_sets import WeightSet, bottom_sets, list_sets, lowest, top_sets, union_of
 from synthetic_stores import default_specs, facts_of, random_scores, weights_of, write_store
 
 SPECS = default_specs()

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from critical_weights.errors import StoreError
-from critical_weights.score_store import StoreWriter, TensorScores
 from critical_weights.scoring.block_plan import BlockPlan
 from critical_weights.scoring.engine import Placed
 from critical_weights.scoring.family import ScoringSettings, score_family
 from critical_weights.scoring.part_files import PartWriter
 from critical_weights.scoring.write_behind import WriteBehind
+from critical_weights.store.schema import TensorScores
+from critical_weights.store.write import StoreWriter
 from scoring_inputs import STORES, same_bytes
 from tiny_models import tiny_model, tiny_texts
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from critical_weights.plots import ANALYSIS_FIGURES, FIGURES, RUN_FIGURES, SCORE_FIGURES
 from critical_weights.report.figures import data_uri
-from critical_weights.tables import write_table
+from critical_weights.tables.schema import write_table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

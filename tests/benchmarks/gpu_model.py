@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from critical_weights.model_facts import describe_tensors
+from critical_weights.model.facts import describe_tensors
 from critical_weights.scoring.batches import pack
 from critical_weights.scoring.resident import batch_loss
 from critical_weights.scoring.uses import run_model

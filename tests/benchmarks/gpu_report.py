@@ -9,19 +9,19 @@ from typing import Any
 
 from gpu_model import MODEL, SEED
 
-from critical_weights.concentration import concentration_table
+from critical_weights.concentration.concentration import concentration_table
 from critical_weights.files import sha256_json, write_json
 from critical_weights.metrics import family_metrics
 from critical_weights.names import Experiment
-from critical_weights.overlap import overlap_table
+from critical_weights.overlap.overlap import overlap_table
+from critical_weights.overlap.ranked_lists import lists_of_stores
 from critical_weights.plots import ANALYSIS_FIGURES, RUN_FIGURES, draw
-from critical_weights.ranked_lists import lists_of_stores
-from critical_weights.ranking import rank, read_ranking
+from critical_weights.ranking.ranking import rank, read_ranking
+from critical_weights.ranking.selection_stats import summarise
 from critical_weights.report import write_report
 from critical_weights.run_manifest import write_run_manifest
-from critical_weights.score_store import open_store
-from critical_weights.selection_stats import summarise
-from critical_weights.tables import CONCENTRATION, OVERLAP, TOP_WEIGHTS, write_table
+from critical_weights.store.read import open_store
+from critical_weights.tables.schema import CONCENTRATION, OVERLAP, TOP_WEIGHTS, write_table
 
 PHASE = "p1"
 

@@ -11,8 +11,8 @@ import logging
 
 import torch
 
+from critical_weights.compare.known_facts import KNOWN_SIZES, LlamaSizes, known_facts
 from critical_weights.errors import ModelError
-from critical_weights.known_facts import KNOWN_SIZES, LlamaSizes, known_facts
 from critical_weights.scoring import memory_plan
 from critical_weights.scoring.memory_plan import PLACEMENTS, plan_memory
 

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from critical_weights.compare.known_facts import known_facts
 from critical_weights.files import sha256_json, write_json
-from critical_weights.histogram import histogram_edges
-from critical_weights.known_facts import known_facts
 from critical_weights.metrics import METRICS
-from critical_weights.score_store import TensorScores, create_store
-from critical_weights.text_scores import TEXT_TERMS, scores_of_multisets
+from critical_weights.stability.text_scores import TEXT_TERMS, scores_of_multisets
+from critical_weights.store.histogram import histogram_edges
+from critical_weights.store.schema import TensorScores
+from critical_weights.store.write import create_store
 
 KEPT = 1000
 """Candidates of a tensor whose gradients of single texts are kept, as the engine does."""
@@ -35,7 +36,7 @@ def write_study(folder: Path, model: str, metrics: Sequence[str], candidates: in
 
     Args:
         folder: of one phase and model.
-        model: whose shapes are known, see :mod:`critical_weights.known_facts`.
+        model: whose shapes are known, see :mod:`critical_weights.compare.known_facts`.
         metrics: full names; ``magnitude`` or metrics of gradients of single texts.
         candidates: kept of each tensor.
         texts: calibration texts.

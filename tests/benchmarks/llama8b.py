@@ -20,14 +20,14 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig
 
 from critical_weights.log import start_logging
-from critical_weights.model_facts import describe_model
-from critical_weights.model_load import choose_dtype
-from critical_weights.ranking import rank
-from critical_weights.score_store import open_store
+from critical_weights.model.facts import describe_model
+from critical_weights.model.load import choose_dtype
+from critical_weights.ranking.ranking import rank
 from critical_weights.scoring.family import ScoringSettings, score_family
 from critical_weights.scoring.memory_plan import plan_memory
 from critical_weights.scoring.place import place_model
 from critical_weights.scoring.weights import empty_model
+from critical_weights.store.read import open_store
 
 TEXTS, TOKENS = 16, 32
 

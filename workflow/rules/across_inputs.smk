@@ -1,9 +1,9 @@
 """What the rules of across.smk read and are told."""
 
-from critical_weights.tables_across import ACROSS_TABLES
+from critical_weights.tables.across import ACROSS_TABLES
 
 
-from critical_weights.training_runs import as_option, training_runs
+from critical_weights.across.training_runs import as_option, training_runs
 
 
 def all_stores(wildcards):

@@ -13,7 +13,7 @@ WORKFLOW = Path(str(workflow.current_basedir)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from critical_weights import config as configs, result_paths
-from critical_weights.dataset_texts import is_folder
+from critical_weights.texts.dataset_texts import is_folder
 from critical_weights.errors import CriticalWeightsError
 from critical_weights.files import sha256_file
 from critical_weights.metrics import FAMILIES, METRICS_BY_PATH, family_metrics
@@ -64,7 +64,7 @@ ENVIRONMENT = str(WORKFLOW.parent / "envs" / "critical_weights.yaml")
 
 # Raise it by hand when model facts, token ids or scores would come out differently. The stages up to the scores carry
 # no digest of their code, so that a changed comment does not cost GPU hours.
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 
 
 def stage(script):

@@ -1,6 +1,6 @@
 """What the rules of compare.smk read and are told."""
 
-from critical_weights.compare_config import comparison_errors, comparisons, facts_file
+from critical_weights.compare.config import comparison_errors, comparisons, facts_file
 
 if mistakes := comparison_errors(config):
     stop(*mistakes)

@@ -1,9 +1,9 @@
 """What the rules of criteria.smk read and are told."""
 
-from critical_weights.criteria_config import criteria_errors, criteria_of_level, read_criteria
+from critical_weights.criteria.config import criteria_errors, criteria_of_level, read_criteria
 
 
-from critical_weights.criteria_tables import INTERVENTIONS, table_file
+from critical_weights.criteria.tables import INTERVENTIONS, table_file
 
 if mistakes := criteria_errors(config):
     stop(*mistakes)

@@ -6,16 +6,16 @@ import argparse
 import sys
 from functools import partial
 
-from critical_weights.across_checkpoints import checkpoints_table
-from critical_weights.across_clusters import clusters_table
-from critical_weights.across_models import models_table
-from critical_weights.across_phases import phases_table
-from critical_weights.across_study import read_study
-from critical_weights.across_tasks import task_weights_table, tasks_table
+from critical_weights.across.checkpoints import checkpoints_table
+from critical_weights.across.clusters import clusters_table
+from critical_weights.across.models import models_table
+from critical_weights.across.phases import phases_table
+from critical_weights.across.study import read_study
+from critical_weights.across.tasks import task_weights_table, tasks_table
+from critical_weights.across.training_runs import from_option
 from critical_weights.cli import run_stage
-from critical_weights.tables import write_table
-from critical_weights.tables_across import ACROSS_TABLES
-from critical_weights.training_runs import from_option
+from critical_weights.tables.across import ACROSS_TABLES
+from critical_weights.tables.schema import write_table
 
 TABLES = {table.name.removesuffix(".csv"): table for table in ACROSS_TABLES}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from critical_weights.agreement import agreement_table
 from critical_weights.cli import run_stage
-from critical_weights.tables import write_table
-from critical_weights.tables_agreement import AGREEMENT
+from critical_weights.overlap.agreement import agreement_table
+from critical_weights.tables.agreement import AGREEMENT
+from critical_weights.tables.schema import write_table
 
 
 def parser() -> argparse.ArgumentParser:

@@ -50,7 +50,7 @@ def main(a: argparse.Namespace) -> None:
 
 
 def _make(a: argparse.Namespace) -> None:
-    from critical_weights.archive import make_archive
+    from critical_weights.archive.build import make_archive
 
     experiments = [experiment_of(path) for path in a.experiments.split(",") if path]
     settings = json.loads(a.settings) if a.settings else None
@@ -59,7 +59,7 @@ def _make(a: argparse.Namespace) -> None:
 
 
 def _verify(a: argparse.Namespace) -> None:
-    from critical_weights.archive_verify import verify_archive
+    from critical_weights.archive.verify import verify_archive
 
     faults = verify_archive(a.archive)
     _print(faults)
@@ -69,14 +69,14 @@ def _verify(a: argparse.Namespace) -> None:
 
 
 def _extract(a: argparse.Namespace) -> None:
-    from critical_weights.archive_extract import extract_archive
+    from critical_weights.archive.extract import extract_archive
 
     folder = extract_archive(a.archive, a.folder)
     logger("archive").info("%s matches its manifest and is in %s", a.archive, folder)
 
 
 def _compare(a: argparse.Namespace) -> None:
-    from critical_weights.archive_compare import compare_archives
+    from critical_weights.archive.compare import compare_archives
 
     comparison = compare_archives(a.a, a.b)
     _print([f"allowed     {line}" for line in comparison.allowed])

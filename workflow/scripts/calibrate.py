@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from critical_weights.calibration import calibrate
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json, write_json, write_text
+from critical_weights.texts.calibration import calibrate
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,12 +6,12 @@ import argparse
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.compare import compare_overlap, list_frames, read_lists
-from critical_weights.compare_shapes import read_shapes, shapes_of_facts
-from critical_weights.known_facts import known_facts
-from critical_weights.structure import structure_of_lists
-from critical_weights.tables import OVERLAP, write_table
-from critical_weights.tables_structure import STRUCTURE
+from critical_weights.compare.compare import compare_overlap, list_frames, read_lists
+from critical_weights.compare.known_facts import known_facts
+from critical_weights.compare.shapes import read_shapes, shapes_of_facts
+from critical_weights.structure.structure import structure_of_lists
+from critical_weights.tables.schema import OVERLAP, write_table
+from critical_weights.tables.structure import STRUCTURE
 
 
 def parser() -> argparse.ArgumentParser:

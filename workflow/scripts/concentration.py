@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.concentration import concentration_table
-from critical_weights.tables import CONCENTRATION, write_table
+from critical_weights.concentration.concentration import concentration_table
+from critical_weights.tables.schema import CONCENTRATION, write_table
 
 
 def parser() -> argparse.ArgumentParser:

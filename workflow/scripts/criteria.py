@@ -7,10 +7,10 @@ import json
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.criteria import criteria_table
+from critical_weights.criteria.judge import criteria_table
 from critical_weights.errors import ConfigError
-from critical_weights.tables import write_table
-from critical_weights.tables_criteria import CRITERIA
+from critical_weights.tables.criteria import CRITERIA
+from critical_weights.tables.schema import write_table
 
 
 def parser() -> argparse.ArgumentParser:

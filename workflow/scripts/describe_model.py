@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Describe the model and write its facts."""
-    from critical_weights.model_facts import describe_model  # torch is imported only once the arguments are sound
+    from critical_weights.model.facts import describe_model  # torch is imported only once the arguments are sound
 
     write_json(a.output, describe_model(read_json(a.record), include_1d=a.include_1d))
 

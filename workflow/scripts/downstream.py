@@ -12,8 +12,8 @@ from pathlib import Path
 from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError, ModelError
 from critical_weights.files import read_json
-from critical_weights.harness import go_offline, require_harness
 from critical_weights.names import parse_k
+from critical_weights.validation.harness import go_offline, require_harness
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,11 +53,11 @@ def main(a: argparse.Namespace) -> None:
         go_offline()
     require_harness()
 
-    from critical_weights.downstream import downstream_table, read_selections
-    from critical_weights.harness import Harness, load_tokenizer
-    from critical_weights.model_load import DTYPES, choose_device, choose_dtype, load_model
-    from critical_weights.tables import write_table
-    from critical_weights.tables_downstream import DOWNSTREAM
+    from critical_weights.model.load import DTYPES, choose_device, choose_dtype, load_model
+    from critical_weights.tables.downstream import DOWNSTREAM
+    from critical_weights.tables.schema import write_table
+    from critical_weights.validation.downstream import downstream_table, read_selections
+    from critical_weights.validation.harness import Harness, load_tokenizer
 
     record, facts = read_json(a.record), read_json(a.facts)
     if facts["checkpoint_dtype"] not in DTYPES:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from critical_weights.cli import run_stage
-from critical_weights.compare_shapes import read_shapes
+from critical_weights.compare.shapes import read_shapes
 from critical_weights.errors import ConfigError
-from critical_weights.export import read_selection, write_mask, write_parquet, write_selection
+from critical_weights.ranking.export import read_selection, write_mask, write_parquet, write_selection
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from critical_weights.cli import run_stage
 from critical_weights.files import write_json
-from critical_weights.model_source import SOURCES, fetch_model
+from critical_weights.model.source import SOURCES, fetch_model
 
 TRUTH = ("true", "True", "false", "False")
 """As the config and as Python writes it."""

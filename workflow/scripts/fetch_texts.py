@@ -7,8 +7,8 @@ import json
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.dataset_texts import read_dataset
 from critical_weights.files import write_json, write_text
+from critical_weights.texts.dataset_texts import read_dataset
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,10 +7,10 @@ import sys
 
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json
-from critical_weights.first_position import first_position_table
-from critical_weights.tables import write_table
-from critical_weights.tables_structure import FIRST_POSITION
-from critical_weights.tokens_file import read_tokens
+from critical_weights.structure.first_position import first_position_table
+from critical_weights.tables.schema import write_table
+from critical_weights.tables.structure import FIRST_POSITION
+from critical_weights.texts.tokens_file import read_tokens
 
 
 def parser() -> argparse.ArgumentParser:

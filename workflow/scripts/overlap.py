@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.overlap_lines import overlap_of_stores
-from critical_weights.tables import OVERLAP, write_table
+from critical_weights.overlap.lines import overlap_of_stores
+from critical_weights.tables.schema import OVERLAP, write_table
 
 
 def parser() -> argparse.ArgumentParser:

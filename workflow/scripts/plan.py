@@ -32,8 +32,8 @@ def main(a: argparse.Namespace) -> None:
     """Plan for every model and print the table."""
     import torch
 
-    from critical_weights.model_load import DTYPES
-    from critical_weights.model_plan import plan_table, to_markdown
+    from critical_weights.model.load import DTYPES
+    from critical_weights.model.plan import plan_table, to_markdown
 
     lengths = [a.length] * a.texts
     table = plan_table(a.models, family=a.family, lengths=lengths, dtype=DTYPES[a.dtype], device=torch.device(a.device))

@@ -9,10 +9,10 @@ from critical_weights.cli import run_stage
 from critical_weights.files import read_json, sha256_json
 from critical_weights.metrics import METRICS_BY_PATH
 from critical_weights.names import MODES, parse_k
-from critical_weights.ranking import rank
-from critical_weights.score_store import open_store
-from critical_weights.tables import TOP_WEIGHTS, write_table
-from critical_weights.tokens_file import read_tokens
+from critical_weights.ranking.ranking import rank
+from critical_weights.store.read import open_store
+from critical_weights.tables.schema import TOP_WEIGHTS, write_table
+from critical_weights.texts.tokens_file import read_tokens
 
 
 def parser() -> argparse.ArgumentParser:

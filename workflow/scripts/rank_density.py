@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.rank_density import rank_density_table
-from critical_weights.tables import write_table
-from critical_weights.tables_ranks import RANK_DENSITY
+from critical_weights.overlap.rank_density import rank_density_table
+from critical_weights.tables.ranks import RANK_DENSITY
+from critical_weights.tables.schema import write_table
 
 
 def parser() -> argparse.ArgumentParser:

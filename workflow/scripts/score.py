@@ -14,7 +14,7 @@ from critical_weights.errors import ConfigError
 from critical_weights.files import read_json, write_json
 from critical_weights.log import logger
 from critical_weights.metrics import FAMILIES, family_metrics
-from critical_weights.tokens_file import read_tokens
+from critical_weights.texts.tokens_file import read_tokens
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,7 +83,7 @@ def score(a: argparse.Namespace) -> None:
     """Do this process's part of the work: all of it, where it is alone."""
     import torch
 
-    from critical_weights.model_load import choose_device, choose_dtype
+    from critical_weights.model.load import choose_device, choose_dtype
     from critical_weights.scoring.determinism import be_deterministic
     from critical_weights.scoring.family import ScoringSettings, score_family
     from critical_weights.scoring.memory_plan import free_memory, plan_memory

@@ -7,9 +7,9 @@ import sys
 
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json
-from critical_weights.sensitivity_table import sensitivity_table
-from critical_weights.tables import write_table
-from critical_weights.tables_structure import SENSITIVITY
+from critical_weights.structure.sensitivity_table import sensitivity_table
+from critical_weights.tables.schema import write_table
+from critical_weights.tables.structure import SENSITIVITY
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,9 +11,9 @@ from critical_weights.files import read_json, write_json
 from critical_weights.superweights.published import check_published, published_weights
 from critical_weights.superweights.record import profile_table, record_of
 from critical_weights.superweights.rule import SpikeRule
-from critical_weights.tables import write_table
-from critical_weights.tables_superweights import SPIKE_PROFILE
-from critical_weights.tokens_file import read_tokens
+from critical_weights.tables.schema import write_table
+from critical_weights.tables.superweights import SPIKE_PROFILE
+from critical_weights.texts.tokens_file import read_tokens
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +44,7 @@ def main(a: argparse.Namespace) -> None:
     if min(a.texts, a.rounds) < 1:
         raise ConfigError("superweights: texts and rounds", got=f"{a.texts} and {a.rounds}", expected="1 or more")
 
-    from critical_weights.model_load import choose_device, choose_dtype
+    from critical_weights.model.load import choose_device, choose_dtype
     from critical_weights.scoring.memory_plan import plan_memory
     from critical_weights.scoring.place import place_model
     from critical_weights.scoring.spikes import detect

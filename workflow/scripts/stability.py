@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from critical_weights.cli import run_stage
-from critical_weights.stability import StabilitySettings, stability_tables
-from critical_weights.tables import write_table
-from critical_weights.tables_stability import STABILITY, WEIGHT_STABILITY
+from critical_weights.stability.stability import StabilitySettings, stability_tables
+from critical_weights.tables.schema import write_table
+from critical_weights.tables.stability import STABILITY, WEIGHT_STABILITY
 
 
 def parser() -> argparse.ArgumentParser:

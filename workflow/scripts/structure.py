@@ -7,12 +7,12 @@ import sys
 
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json
-from critical_weights.selections import selections_of
-from critical_weights.structure import structure_table
-from critical_weights.tables import write_table
-from critical_weights.tables_structure import STRUCTURE, TOKENS
-from critical_weights.tokens_file import read_tokens
-from critical_weights.tokens_table import tokens_table
+from critical_weights.structure.selections import selections_of
+from critical_weights.structure.structure import structure_table
+from critical_weights.structure.tokens_table import tokens_table
+from critical_weights.tables.schema import write_table
+from critical_weights.tables.structure import STRUCTURE, TOKENS
+from critical_weights.texts.tokens_file import read_tokens
 
 
 def parser() -> argparse.ArgumentParser:

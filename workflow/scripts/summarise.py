@@ -8,9 +8,9 @@ import sys
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json, write_json
 from critical_weights.names import MODES, parse_k
-from critical_weights.ranking import read_ranking
-from critical_weights.score_store import open_store
-from critical_weights.selection_stats import summarise
+from critical_weights.ranking.ranking import read_ranking
+from critical_weights.ranking.selection_stats import summarise
+from critical_weights.store.read import open_store
 
 
 def parser() -> argparse.ArgumentParser:

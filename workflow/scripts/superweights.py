@@ -8,8 +8,8 @@ import sys
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json
 from critical_weights.superweights.join import superweights_table
-from critical_weights.tables import write_table
-from critical_weights.tables_superweights import SUPERWEIGHTS
+from critical_weights.tables.schema import write_table
+from critical_weights.tables.superweights import SUPERWEIGHTS
 
 
 def parser() -> argparse.ArgumentParser:

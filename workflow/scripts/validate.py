@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from critical_weights.cli import run_stage
-from critical_weights.conditions import ValidationSettings
 from critical_weights.files import read_json, write_json
-from critical_weights.tables import write_table
-from critical_weights.tables_interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, TEXTS_TABLE
-from critical_weights.tokens_file import read_tokens
+from critical_weights.tables.interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, TEXTS_TABLE
+from critical_weights.tables.schema import write_table
+from critical_weights.texts.tokens_file import read_tokens
+from critical_weights.validation.conditions import ValidationSettings
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,8 +63,8 @@ def main(a: argparse.Namespace) -> None:
     settings.check()
 
     from critical_weights.evaluation.place import load_whole
-    from critical_weights.model_load import choose_device, choose_dtype
-    from critical_weights.validation import validate
+    from critical_weights.model.load import choose_device, choose_dtype
+    from critical_weights.validation.validation import validate
 
     start = time.monotonic()
     facts = read_json(a.facts)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from critical_weights.cli import run_stage
 from critical_weights.log import logger
-from critical_weights.tables import read_table, write_table
-from critical_weights.tables_interventions import (
+from critical_weights.tables.interventions import (
     INTERVENTIONS_TABLE,
     SINGLE_SCORES,
     SINGLE_WEIGHTS,
     TEXTS_TABLE,
     VERDICT,
 )
-from critical_weights.verdict import verdict_table
+from critical_weights.tables.schema import read_table, write_table
+from critical_weights.validation.verdict import verdict_table
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,11 +11,11 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from .dataset_texts import dataset_name
 from .errors import ConfigError, near_names, unknown
 from .metrics import METRICS_BY_PATH, family_metrics
-from .model_source import bundled_checkpoints
+from .model.source import bundled_checkpoints
 from .names import Experiment, parse_experiment
+from .texts.dataset_texts import dataset_name
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from .metrics import METRICS_BY_PATH
 from .names import Experiment
 from .plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, RUN_FIGURES, SCORE_FIGURES
-from .tables_across import ACROSS_TABLES
-from .tables_criteria import CRITERIA
+from .tables.across import ACROSS_TABLES
+from .tables.criteria import CRITERIA
 
 FORMATS = ("png", "svg", "csv")
 """Each figure is a picture, a drawing, and the drawn data."""

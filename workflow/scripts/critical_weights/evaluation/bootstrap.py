@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..resampling import bootstrap_multiplicities
+from ..stability.resampling import bootstrap_multiplicities
 
 Floats = NDArray[np.float64]
 LEVELS = (0.025, 0.975)

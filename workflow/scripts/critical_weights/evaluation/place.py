@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from ..errors import ModelError
 from ..log import choice, logger
-from ..model_load import load_model
+from ..model.load import load_model
 from ..scoring.memory_parts import PROCESS_BYTES
 from ..scoring.memory_plan import USABLE, free_memory
 
@@ -23,7 +23,7 @@ def load_whole(
     """Load a model whole; interventions change weights in place, which one read block by block would lose.
 
     Args:
-        record: what :func:`critical_weights.model_source.fetch_model` returned.
+        record: what :func:`critical_weights.model.source.fetch_model` returned.
         facts: the model's.
         dtype: of weights and computation.
         device: where to compute.

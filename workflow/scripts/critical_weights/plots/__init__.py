@@ -14,12 +14,12 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import ConfigError, unknown
-from ..tables import CONCENTRATION, OVERLAP, Table, read_table
-from ..tables_interventions import INTERVENTIONS_TABLE
-from ..tables_ranks import RANK_DENSITY
-from ..tables_stability import STABILITY
-from ..tables_structure import FIRST_POSITION, STRUCTURE, TOKENS
-from ..tables_superweights import SPIKE_PROFILE
+from ..tables.interventions import INTERVENTIONS_TABLE
+from ..tables.ranks import RANK_DENSITY
+from ..tables.schema import CONCENTRATION, OVERLAP, Table, read_table
+from ..tables.stability import STABILITY
+from ..tables.structure import FIRST_POSITION, STRUCTURE, TOKENS
+from ..tables.superweights import SPIKE_PROFILE
 
 RUN_FIGURES = ("layer_comparison", "sensitivity_distribution", "sensitivity_heatmap")
 """Figures of one experiment, drawn from its ``sensitivity_stats.json``."""

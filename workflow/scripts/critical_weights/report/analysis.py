@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..tables import CONCENTRATION, OVERLAP, read_table
-from ..tables_agreement import AGREEMENT
+from ..tables.agreement import AGREEMENT
+from ..tables.schema import CONCENTRATION, OVERLAP, read_table
 from .rows import Row, kept, read_if_there, records
 
 LINES = ("row", "col", "neuron")

@@ -12,7 +12,7 @@ from ..files import read_json
 from ..names import Experiment
 from ..run_manifest import NAME as MANIFEST
 from ..run_manifest import check_same_origin, read_stats
-from ..tables import TOP_WEIGHTS, read_table
+from ..tables.schema import TOP_WEIGHTS, read_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..metrics import METRICS_BY_PATH
-from ..tables_criteria import CRITERIA
-from ..tables_interventions import INTERVENTIONS_TABLE, VERDICT
+from ..tables.criteria import CRITERIA
+from ..tables.interventions import INTERVENTIONS_TABLE, VERDICT
 from .rows import Row, kept, read_if_there, records
 
 VERDICTS = ("pass", "fail", "not run", "not applicable")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..tables_stability import STABILITY, WEIGHT_STABILITY
+from ..tables.stability import STABILITY, WEIGHT_STABILITY
 from .rows import Row, kept, read_if_there, records
 
 NOT_MEASURED = "none"

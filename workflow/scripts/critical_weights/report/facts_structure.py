@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..tables_structure import STRUCTURE, TOKENS
+from ..tables.structure import STRUCTURE, TOKENS
 from .rows import Row, kept, read_if_there, records
 
 MOST_K = 1000

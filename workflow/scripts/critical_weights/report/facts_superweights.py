@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..tables_superweights import SPIKE_PROFILE, SUPERWEIGHTS
+from ..tables.superweights import SPIKE_PROFILE, SUPERWEIGHTS
 from .rows import Row, kept, read_if_there, records
 
 _OF_WEIGHT = ("round", "class", "published", "layer", "component", "parameter", "row", "col", "weight",

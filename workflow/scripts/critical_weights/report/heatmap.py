@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..run_manifest import read_stats
-from ..tables_structure import SENSITIVITY
+from ..tables.structure import SENSITIVITY
 from . import show
 from .rows import Row, read_if_there, records
 

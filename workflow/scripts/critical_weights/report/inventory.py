@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..archive_files import kind_of
+from ..archive.files import kind_of
 from ..plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, SCORE_FIGURES
 from ..result_paths import EXPORTS, FORMATS, REPORT_FILES, STUDY_FILES
 from ..run_manifest import NAME as MANIFEST
-from ..tables_markdown import DESCRIBED
+from ..tables.markdown import DESCRIBED
 from . import show
 from .sheet import CODE, NUMBER, TEXT, Table
 

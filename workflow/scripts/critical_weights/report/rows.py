@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tables import Table, read_table
+from ..tables.schema import Table, read_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..tables import Table
-from ..tables_across import CHECKPOINTS, CLUSTERS, MODELS, PHASES, TASKS
+from ..tables.across import CHECKPOINTS, CLUSTERS, MODELS, PHASES, TASKS
+from ..tables.schema import Table
 from .facts_judged import read_criteria
 from .rows import Row, kept, read_if_there, records
 

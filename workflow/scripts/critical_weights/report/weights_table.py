@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..tables import TOP_WEIGHTS, read_table
+from ..tables.schema import TOP_WEIGHTS, read_table
 from . import show
 from .experiments import FLOATS, plain
 from .facts_stability import again

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from ..errors import ModelError
 from ..log import logger
 from ..metrics import Metric, family_metrics
-from ..score_store import StoreWriter, create_store
+from ..store.write import StoreWriter, create_store
 from .checks import check_laws
 from .engine import Placed, keeps_parts, start_run
 from .kept_parts import KeptParts, discard, inputs_folder, kept_folder

@@ -24,7 +24,7 @@ from torch import Tensor
 from ..errors import CriticalWeightsError
 from ..files import read_json, write_json
 from ..log import logger
-from ..score_store import TensorScores
+from ..store.schema import TensorScores
 from .checks import SignedSums
 from .part_files import PartWriter, is_whole, read_part, read_state, write_state
 from .processes import ALONE, Processes

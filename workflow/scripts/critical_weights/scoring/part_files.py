@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..score_store import TensorScores
+from ..store.schema import TensorScores
 
 LIST = "list.json"
 

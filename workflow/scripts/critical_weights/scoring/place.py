@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from ..model_load import load_model
+from ..model.load import load_model
 from .engine import Placed
 from .memory_plan import MemoryPlan
 from .weights import StreamedWeights, empty_model
@@ -20,7 +20,7 @@ def place_model(
     """Load a fetched model, or prepare it to be read block by block.
 
     Args:
-        record: what :func:`critical_weights.model_source.fetch_model` returned.
+        record: what :func:`critical_weights.model.source.fetch_model` returned.
         plan: the placement.
         dtype: of weights and computation.
         device: where to compute.

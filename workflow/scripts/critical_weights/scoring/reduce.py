@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ModelError
-from ..histogram import FINE_BINS, SHIFT
+from ..store.histogram import FINE_BINS, SHIFT
 from .bands import bands, over_bands
 
 
@@ -23,7 +23,7 @@ class Figures:
     """What is counted and summed of a matrix of scores, or of a band of its rows; sums in float64.
 
     Attributes:
-        fine: counts over the fine bins of :mod:`critical_weights.histogram`, up to the highest one in use; bin 0 holds
+        fine: counts over the fine bins of :mod:`~.store.histogram`, up to the highest one in use; bin 0 holds
             the zeros too.
         sum_sq: sum of squares.
         least: smallest score.

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..histogram import merge_fine
 from ..metrics import Metric
-from ..score_store import TensorScores
+from ..store.histogram import merge_fine
+from ..store.schema import TensorScores
 from .bands import bands, over_bands
 from .by_text import ByText
 from .reduce import Figures, as_matrices, band_figures, by_line, check_finite, join_figures, top_indices

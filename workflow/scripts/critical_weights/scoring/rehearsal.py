@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..model_facts import find_blocks
+from ..model.facts import find_blocks
 from .engine import Placed, start_run
 from .processes import Processes
 

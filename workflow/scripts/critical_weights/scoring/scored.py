@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..metrics import Metric, family_metrics
-from ..score_store import TensorScores
+from ..store.schema import TensorScores
 from .checks import SignedSums, join_sums, signed_sums
 from .reducer import TensorReducer
 from .seam import Summary, TensorStatistics

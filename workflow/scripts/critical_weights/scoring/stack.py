@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..model_facts import find_blocks
+from ..model.facts import find_blocks
 from .batches import Batch
 from .uses import run_model
 

@@ -22,9 +22,9 @@ from transformers.modeling_utils import LoadStateDictConfig
 from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelError
-from ..model_facts import read_config
-from ..model_load import fit_experts
-from ..model_source import check_folder
+from ..model.facts import read_config
+from ..model.load import fit_experts
+from ..model.source import check_folder
 
 
 def check_weight(weight: Tensor, name: str) -> None:

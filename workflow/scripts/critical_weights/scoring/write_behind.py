@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from ..score_store import TensorScores
+from ..store.schema import TensorScores
 from .scored import Sink
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from ..errors import StoreError
 from ..log import logger
-from ..score_store import open_store
-from ..tables_superweights import SUPERWEIGHTS
+from ..store.read import open_store
+from ..tables.superweights import SUPERWEIGHTS
 from .layers import flat_index
 from .places import places_of
 
@@ -32,7 +32,7 @@ def superweights_table(
         stores: score stores of the model, one a metric; without any the places stay empty.
 
     Returns:
-        The columns of :data:`critical_weights.tables_superweights.SUPERWEIGHTS`: the found weights by round, then the
+        The columns of :data:`critical_weights.tables.superweights.SUPERWEIGHTS`: the found weights by round, then the
         published ones that were not found, each once a metric.
 
     Raises:

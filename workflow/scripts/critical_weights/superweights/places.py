@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ..score_store import ScoreStore
+from ..store.read import ScoreStore
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ModelError
 from ..files import read_json
 from ..log import logger
-from ..model_source import RESOURCES, check_folder
+from ..model.source import RESOURCES, check_folder
 
 log = logger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from ..log import logger
-from ..tables_superweights import SPIKE_PROFILE
+from ..tables.superweights import SPIKE_PROFILE
 from .rule import LayerPeak, Spike
 
 log = logger(__name__)
@@ -26,7 +26,7 @@ class Found(Protocol):
 
 
 def profile_table(found: Found) -> pd.DataFrame:
-    """Return the columns of :data:`critical_weights.tables_superweights.SPIKE_PROFILE`."""
+    """Return the columns of :data:`critical_weights.tables.superweights.SPIKE_PROFILE`."""
     rows = [
         {
             "round": number,

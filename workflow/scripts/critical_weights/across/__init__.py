@@ -1,0 +1,1 @@
+"""What is said over models, phases and checkpoints."""

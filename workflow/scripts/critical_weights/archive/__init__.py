@@ -1,0 +1,1 @@
+"""The archive: built, checked, compared, unpacked."""

@@ -1,0 +1,1 @@
+"""Lists of weights made elsewhere, read and compared."""

@@ -1,0 +1,60 @@
+"""The comparisons that the config names: lists made elsewhere, with the model that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import experiments
+from ..errors import ConfigError, near_names, unknown
+from .known_facts import KNOWN_SIZES
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One entry of ``compare``: its name, its lists, and the model that they are of, if it is named."""
+
+    name: str
+    lists: tuple[str, ...]
+    model: str | None
+
+
+def comparisons(config: Mapping[str, Any]) -> dict[str, Comparison]:
+    """Return the comparisons of a valid config, by name; an entry that is a list alone names no model."""
+    found = {}
+    for name, entry in (config.get("compare") or {}).items():
+        lists, model = (entry, None) if isinstance(entry, list) else (entry["lists"], entry.get("model"))
+        found[name] = Comparison(name, tuple(str(Path(path).expanduser()) for path in lists), model)
+    return found
+
+
+def comparison_errors(config: Mapping[str, Any]) -> list[ConfigError]:
+    """Return the mistakes that the schema cannot see: unknown models, lists that are not there.
+
+    A list below ``results/`` may be one that the workflow makes: its own rule tells what is wrong with it.
+    """
+    errors = []
+    for name, one in comparisons(config).items():
+        if one.model is not None and one.model not in config["models"]:
+            errors.append(ConfigError(f"compare.{name}.model: {unknown('model', one.model, config['models'])}"))
+        for path in map(Path, one.lists):
+            if path.parts[0] != "results" and not path.is_file():
+                what = f"{path} is a folder, not a file" if path.is_dir() else f"there is no list {path}"
+                near = near_names(path.name, [file.name for file in path.parent.glob("*.csv")])
+                errors.append(ConfigError(f"compare.{name}: {what}", near=near))
+    return errors
+
+
+def facts_file(config: Mapping[str, Any], model: str | None) -> str | None:
+    """Return the ``model.json`` that tells a comparison's model, or None: then sizes that are known, or no model.
+
+    It is that of a configured experiment's phase; else, of a model whose sizes are not known, of the first phase.
+    """
+    if model is None:
+        return None
+    phases = [e.phase for e in experiments(config) if e.model == model]
+    if not phases and model in KNOWN_SIZES:
+        return None
+    return f"results/{[*phases, *config['phases']][0]}/{model}/model.json"

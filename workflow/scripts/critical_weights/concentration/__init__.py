@@ -1,0 +1,1 @@
+"""How the total score is spread over the weights."""

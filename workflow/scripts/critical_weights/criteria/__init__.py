@@ -1,0 +1,1 @@
+"""Criteria declared before the run, and their judgement."""

@@ -1,0 +1,1 @@
+"""Models and texts of a hub: listed, locked, fetched, checked."""

@@ -1,0 +1,53 @@
+"""What the hub's cache on this machine has of a repository, for when the hub itself cannot be asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
+
+from .listing import COMMIT, HubFile, Listing, choose_layout
+
+
+def find_cached(repo: str, revision: str) -> Listing | None:
+    """Return the commit that a revision was when the cache last heard of it, and its files; None where some lack.
+
+    The cache names a file's bytes by their hash, which is how an offline machine too can compare them.
+
+    Args:
+        repo: hub id.
+        revision: branch, tag or commit.
+
+    """
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
+    ref = folder / "refs" / revision
+    commit = revision
+    if not COMMIT.fullmatch(revision):
+        if not ref.is_file():
+            return None
+        commit = ref.read_text().strip()
+    snapshot = folder / "snapshots" / commit
+    if not snapshot.is_dir():
+        return None
+    files = [_file(path) for path in sorted(snapshot.iterdir()) if path.is_file()]
+    names, layout = {file.name for file in files}, choose_layout(files)
+    if layout is None or "config.json" not in names:
+        return None
+    if layout not in names:
+        index = json.loads((snapshot / f"{layout}.index.json").read_text())
+        if not set(index["weight_map"].values()) <= names:
+            return None
+    return Listing(commit, tuple(files))
+
+
+def _file(path: Path) -> HubFile:
+    blob = path.resolve().name  # the file's own name where the disk knows no links
+    is_hash = all(c in "0123456789abcdef" for c in blob)
+    return HubFile(
+        path.name,
+        path.stat().st_size,
+        sha256=blob if is_hash and len(blob) == 64 else None,
+        git_sha1=blob if is_hash and len(blob) == 40 else None,
+    )

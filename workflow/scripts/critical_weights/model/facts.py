@@ -1,0 +1,249 @@
+"""The facts of a model: every parameter tensor with its layer, component, axes and ties; no weight is loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from ..errors import ModelError
+from ..files import sha256_file, sha256_json
+from ..log import logger
+from .config import refuse_quantised
+from .safetensors_read import stored_tensors
+from .source import check_folder
+
+STORED_IN_OUT = ("Llama4TextExperts",)
+"""Classes of fused experts that store (expert, in, out) and do not say so by transformers' ``is_transposed``."""
+
+
+UNUSABLE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ZeroDivisionError, StrictDataclassError,
+)  # fmt: skip
+"""What transformers raises for a config or a tokenizer with wrong values, depending on where it first meets one."""
+
+
+def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[str, Any]:
+    """Return the facts of a fetched model (``model.json``).
+
+    The model is built from its config on the meta device, so that names, shapes and ties are those of
+    ``named_parameters()`` and nothing of a weight's size is read but for the files' hashes.
+
+    Args:
+        record: what :func:`critical_weights.model.source.fetch_model` returned.
+        include_1d: whether tensors of one dimension belong to the analysed set.
+
+    Raises:
+        ModelError: the config cannot be read, needs remote code, or is quantised, or a file of weights is damaged.
+
+    """
+    folder = Path(record["path"])
+    files = check_folder(folder)
+    for file in files:
+        stored_tensors(file)  # a file that is cut short is told here, before the hours of scoring
+    config = read_config(folder)
+    model = build_empty(config, folder.name)
+    tensors = describe_tensors(model, include_1d=include_1d)
+    hashes = [
+        {"name": f.name, "bytes": f.stat().st_size, "sha256": sha256_file(f)} for f in [folder / "config.json", *files]
+    ]
+    analysed = [t for t in tensors if t["analysed"]]
+    for tensor in tensors:
+        if tensor["kind"] == "other":
+            logger(__name__).info("%s: its module is of no known kind; axes taken as stored", tensor["name"])
+    return {
+        "model": record["model"],
+        "source": record["source"],
+        "repo": record["repo"],
+        "revision": record["commit"],
+        "checkpoint": record["checkpoint"],
+        "architecture": type(model).__name__,
+        "model_type": config.model_type,
+        "checkpoint_dtype": str(config.dtype).removeprefix("torch.") if config.dtype else stored_dtype(files),
+        **_sizes(config),
+        "n_tensors": len(tensors),
+        "n_weights": sum(t["numel"] for t in tensors),
+        "analysed": {
+            "n_tensors": len(analysed),
+            "n_weights": sum(t["numel"] for t in analysed),
+            "include_1d": include_1d,
+        },
+        "tensors": tensors,
+        "files": hashes,
+        "sha256": sha256_json(hashes),
+    }
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """Read a model folder's config.
+
+    Raises:
+        ModelError: it is not readable, not a causal LM that transformers knows, or quantised.
+
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except UNUSABLE as error:
+        raise ModelError(f"the config of {folder.name} cannot be used: {_first_lines(error)}") from error
+    refuse_quantised(vars(config), folder.name)
+    return config
+
+
+def build_empty(config: PreTrainedConfig, name: str) -> PreTrainedModel:
+    """Build a model on the meta device: names, shapes and ties without a weight.
+
+    Args:
+        config: the model's.
+        name: what messages call the model.
+
+    Raises:
+        ModelError: the architecture is no causal language model, or the config's sizes do not fit each other.
+
+    """
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except UNUSABLE as error:
+        raise ModelError(f"{name} is no causal language model that can be built: {_first_lines(error)}") from error
+
+
+def _first_lines(error: Exception) -> str:
+    # transformers lists every class that it knows below the first line; a validation error needs its second one.
+    return " ".join(str(error).strip().splitlines()[:2])[:300]
+
+
+def stored_dtype(files: list[Path]) -> str:
+    """Return the dtype of the first floating tensor in safetensors files, for a config that names none.
+
+    Raises:
+        ModelError: a file is damaged.
+
+    """
+    names = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                stored = [tensors.get_slice(name).get_dtype() for name in tensors.keys()]  # noqa: SIM118 (no dict)
+        except SafetensorError as error:
+            raise ModelError(f"{file.name} is cut short or damaged ({error})", fix="Fetch or copy it again") from error
+        for dtype in stored:
+            if dtype in names:
+                return names[dtype]
+    return "float32"
+
+
+def _sizes(config: PreTrainedConfig) -> dict[str, int | None]:
+    text = config.get_text_config()
+    heads = getattr(text, "num_attention_heads", None)
+    return {
+        "vocab_size": getattr(text, "vocab_size", None),
+        "hidden_size": getattr(text, "hidden_size", None),
+        "n_layers": getattr(text, "num_hidden_layers", None),
+        "n_heads": heads,
+        "n_kv_heads": _kv_heads(text) or heads,
+        "head_dim": getattr(text, "head_dim", None),
+        "intermediate_size": getattr(text, "intermediate_size", None),
+        "max_positions": getattr(text, "max_position_embeddings", None),
+    }
+
+
+def _kv_heads(text: PreTrainedConfig) -> int | None:
+    if getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False):
+        return 1  # Falcon's and GPT-BigCode's configs name as many as query heads
+    return getattr(text, "num_key_value_heads", None) or getattr(text, "num_kv_heads", None)
+
+
+def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Return the name and the list of the transformer blocks: the outermost ``ModuleList`` with the most weights.
+
+    Raises:
+        ModelError: the model has no ``ModuleList``.
+
+    """
+    lists: dict[str, nn.ModuleList] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{outer}.") for outer in lists):
+            lists[name] = module
+    if not lists:
+        raise ModelError(f"{type(model).__name__} has no list of transformer blocks")
+    return max(lists.items(), key=lambda item: sum(p.numel() for p in item[1].parameters()))
+
+
+def describe_tensors(model: nn.Module, *, include_1d: bool = False) -> list[dict[str, Any]]:
+    """Return one entry a parameter tensor, in the order of ``named_parameters()``; shared storage once."""
+    blocks, _ = find_blocks(model)
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    modules = dict(model.named_modules())
+    places = {name: _place(name, blocks) for name, _ in model.named_parameters()}
+    leaves = Counter((layer, leaf) for layer, path in places.values() for leaf in [path.rsplit(".", 1)[-1]])
+    entries = []
+    for position, (name, parameter) in enumerate(model.named_parameters()):
+        owner, _, attribute = name.rpartition(".")
+        kind, axes = _kind(modules[owner], attribute, parameter)
+        layer, path = places[name]
+        leaf = path.rsplit(".", 1)[-1]
+        if leaves[layer, leaf] > 1:  # attn.c_proj and mlp.c_proj are two components
+            leaf = ".".join(path.split(".")[-2:])
+        entries.append(
+            {
+                "name": name,
+                "position": position,
+                "shape": list(parameter.shape),
+                "numel": parameter.numel(),
+                "layer": layer,
+                "component": leaf,
+                "kind": kind,
+                "axes": list(axes),
+                "tied_to": [other for other in names[id(parameter)] if other != name],
+                "analysed": parameter.dim() >= (1 if include_1d else 2),
+            }
+        )
+    return entries
+
+
+def _place(name: str, blocks: str) -> tuple[int | None, str]:
+    """Return (layer, path within the block without ``weight``) of a parameter's name; a bias keeps its word."""
+    layer = None
+    if name.startswith(f"{blocks}."):
+        index, _, name = name.removeprefix(f"{blocks}.").partition(".")
+        layer = int(index)
+    if name.endswith(".weight"):
+        name = name.removesuffix(".weight")
+    elif name.endswith(".bias"):
+        name = f"{name.removesuffix('.bias')}_bias"
+    return layer, name
+
+
+def _kind(module: nn.Module, attribute: str, parameter: nn.Parameter) -> tuple[str, tuple[str, ...]]:
+    """Return what a parameter is, and the meaning of its axes in storage order.
+
+    A row is an output and a column an input; of an embedding (and so of a tied head) a row is a token.
+    """
+    bias, owner = attribute.endswith("bias"), type(module).__name__
+    if "Experts" in owner and parameter.dim() == 3:
+        transposed = getattr(module, "is_transposed", owner in STORED_IN_OUT)
+        return "experts", ("expert", "col", "row") if transposed else ("expert", "row", "col")
+    if "Experts" in owner and parameter.dim() == 2 and bias:
+        return "bias", ("expert", "row")
+    if parameter.dim() == 1:
+        return ("bias" if bias else "norm" if attribute == "weight" else "other"), ("row",)
+    if isinstance(module, Conv1D):
+        return "conv1d", ("col", "row")
+    if isinstance(module, nn.Embedding):
+        return "embedding", ("row", "col")
+    if isinstance(module, nn.Linear):
+        return "linear", ("row", "col")
+    if owner.endswith("Router") and parameter.dim() == 2 and attribute == "weight":
+        return "router", ("row", "col")  # a row is an expert
+    if parameter.dim() == 2:
+        return "other", ("row", "col")
+    return "other", tuple(f"axis{i}" for i in range(parameter.dim()))

@@ -1,0 +1,1 @@
+"""Whether metrics agree: what ranked lists share, beside what chance would share."""

@@ -1,0 +1,1 @@
+"""Which weights a score store, a mode and a k select, and what is said of the selection."""

@@ -1,0 +1,1 @@
+"""How sure a ranking is: the same scores from other texts or other probes."""

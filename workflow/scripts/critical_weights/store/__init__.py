@@ -1,0 +1,1 @@
+"""The score store: what it holds, written, read."""

@@ -1,0 +1,1 @@
+"""Where the top weights lie: lines, channels, heads, tokens, depth."""

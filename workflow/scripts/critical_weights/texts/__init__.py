@@ -1,0 +1,1 @@
+"""Calibration and evaluation texts, from files or data sets to token ids."""

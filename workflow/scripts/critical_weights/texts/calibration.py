@@ -1,0 +1,240 @@
+"""Texts to token ids: what is read, dropped, drawn and cut, all counted; calibration and evaluation disjoint."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, TextError
+from ..files import sha256_file, sha256_json
+from ..log import logger
+from ..model.source import RESOURCES
+from .dataset_texts import label
+from .shared_runs import count_overlap
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt",
+)  # fmt: skip
+DEFAULT_TEXTS = {use: RESOURCES / "texts" / f"{use}.txt" for use in ("calibration", "evaluation")}
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Texts ready for a model.
+
+    Attributes:
+        ids: token ids of each kept text, in file order.
+        facts: counts of what was read, dropped, drawn and cut, and the texts' hash.
+        texts: the kept texts.
+
+    """
+
+    ids: list[list[int]]
+    facts: dict[str, Any]
+    texts: list[str]
+
+
+def read_texts(path: Path) -> list[str]:
+    """Read a .txt (a text a line) or a .jsonl (key ``text``) file; blank ones are kept here, to be counted.
+
+    Raises:
+        TextError: the file is missing, of another kind, not UTF-8, empty, or has a line without a text.
+
+    """
+    if path.suffix not in (".txt", ".jsonl"):
+        got = path.suffix or "no ending"
+        raise TextError(f"text file {path} is of no known kind", got=got, expected=".txt or .jsonl")
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")  # a byte order mark is no part of the first text
+    except OSError as error:
+        raise TextError(f"text file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TextError(f"text file {path} is not UTF-8 (byte {error.start})", fix="Convert it to UTF-8") from error
+    if lines and lines[-1] == "":
+        lines.pop()
+    if not any(line.strip() for line in lines):
+        raise TextError(f"text file {path} is empty", fix="Give it one text a line")
+    lines = [line.removesuffix("\r") for line in lines]
+    return lines if path.suffix == ".txt" else [_json_text(line, path, n) for n, line in enumerate(lines, 1)]
+
+
+def _json_text(line: str, path: Path, number: int) -> str:
+    if not line.strip():
+        return ""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise TextError(f"line {number} of {path} is not JSON ({getattr(error, 'msg', error)})") from error
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        raise TextError(f"line {number} of {path} has no text", expected='an object such as {"text": "..."}')
+    try:
+        value["text"].encode()
+    except UnicodeEncodeError as error:
+        raise TextError(f"line {number} of {path} has half a character (an escaped surrogate)") from error
+    return value["text"]
+
+
+def tokenize(
+    source: str, use: str, tokenizer: PreTrainedTokenizerBase, *, max_samples: int, max_length: int, seed: int
+) -> TokenizedTexts:
+    """Turn a text file into token ids, exactly as the tokenizer's default call gives them.
+
+    Blank texts and texts under two tokens are dropped first; then, if more than ``max_samples`` are left, the seed
+    draws that many, in file order; then each is cut to ``max_length`` tokens. Duplicates are kept and counted.
+
+    Args:
+        source: ``default`` or a file.
+        use: ``calibration`` or ``evaluation``: which default, and the word in messages.
+        tokenizer: the model's.
+        max_samples: texts at most.
+        max_length: tokens a text at most.
+        seed: of the draw.
+
+    Raises:
+        ConfigError: ``max_samples`` is below 1 or ``max_length`` below 2.
+        TextError: nothing usable is left; or what :func:`read_texts` raises.
+
+    """
+    if max_samples < 1 or max_length < 2:
+        got = f"max_samples {max_samples} and max_length {max_length}"
+        raise ConfigError("no text would be left to score", got=got, expected="at least 1 and at least 2")
+    path = DEFAULT_TEXTS[use] if source == "default" else Path(source)
+    lines = read_texts(path)
+    texts = [line for line in lines if line.strip()]
+    encoded = [list(ids) for ids in tokenizer(texts)["input_ids"]] if texts else []
+    usable = [i for i, ids in enumerate(encoded) if len(ids) >= 2]
+    if not usable:
+        raise TextError(f"no text of {path.name} has two tokens", fix="A text needs at least one token to predict")
+    kept = usable
+    if len(usable) > max_samples:
+        kept = sorted(random.Random(seed).sample(usable, max_samples))
+        logger(__name__).info("%s: %d of %d texts drawn by seed %d (max_samples)", use, max_samples, len(usable), seed)
+    cut = sum(len(encoded[i]) > max_length for i in kept)
+    if cut:
+        logger(__name__).info("%s: %d of %d texts cut to %d tokens", use, cut, len(kept), max_length)
+    ids = [encoded[i][:max_length] for i in kept]
+    kept_texts = [texts[i] for i in kept]
+    lengths = [len(x) for x in ids]
+    facts = {
+        "source": "default" if source == "default" else path.name,
+        "sha256": sha256_json(kept_texts),
+        "n_texts": len(ids),
+        "n_tokens": sum(lengths),
+        "n_predicted": sum(lengths) - len(ids),
+        "n_read": len(lines),
+        "n_blank": len(lines) - len(texts),
+        "n_too_short": len(texts) - len(usable),
+        "n_not_drawn": len(usable) - len(kept),
+        "n_cut": cut,
+        "n_duplicates": len(kept_texts) - len(set(kept_texts)),
+        "lengths": {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
+    }
+    return TokenizedTexts(ids, facts, kept_texts)
+
+
+def calibrate(
+    record: dict[str, Any],
+    *,
+    phase: str,
+    texts: str,
+    evaluation: str,
+    max_samples: int,
+    max_length: int,
+    seed: int,
+    origins: Mapping[str, dict[str, Any]] | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Make the contents of ``calibration.json`` and ``tokens.json`` of one (phase, model).
+
+    Args:
+        record: what :func:`critical_weights.model.source.fetch_model` returned.
+        phase: its name.
+        texts: calibration texts, ``default`` or a file.
+        evaluation: evaluation texts, likewise.
+        max_samples: texts of each at most.
+        max_length: tokens of a text at most.
+        seed: of the draw.
+        origins: for ``calibration`` and ``evaluation``, where their file was made of a data set: its record.
+
+    Raises:
+        ConfigError: ``max_samples`` or ``max_length`` leaves nothing.
+        TextError: a file cannot be used, the two overlap, or an id does not fit the model's vocabulary.
+
+    """
+    tokenizer, vocab_size, positions = _load_tokenizer(record)
+    if positions and positions < max_length:
+        logger(__name__).info("max_length %d lowered to %d: the model has no more positions", max_length, positions)
+        max_length = positions
+    limits = {"max_samples": max_samples, "max_length": max_length, "seed": seed}
+    both = {
+        use: tokenize(source, use, tokenizer, **limits)
+        for use, source in (("calibration", texts), ("evaluation", evaluation))
+    }
+    for use, origin in (origins or {}).items():
+        both[use].facts.update(source=label(origin), dataset=origin)
+    shared = {t.strip() for t in both["calibration"].texts} & {t.strip() for t in both["evaluation"].texts}
+    if shared:
+        raise TextError(
+            f"{len(shared)} evaluation texts are calibration texts too, first '{min(shared)[:60]}'",
+            fix="Damage must be measured on texts that the scores have not seen: remove them from one file, or, where "
+            "they are headings of a data set, leave short rows out (min_characters)",
+        )
+    for use, tokens in both.items():
+        largest = max(max(ids) for ids in tokens.ids)
+        if largest >= vocab_size:
+            raise TextError(
+                f"token id {largest} of the {use} texts does not fit the model's vocabulary of {vocab_size}",
+                fix="The tokenizer belongs to another model",
+            )
+    tokenizer_sha256 = _tokenizer_sha256(Path(record["path"]))
+    calibration = {
+        "phase": phase,
+        "model": record["model"],
+        **{use: tokens.facts for use, tokens in both.items()},
+        **limits,
+        "tokenizer_sha256": tokenizer_sha256,
+        "sha256": sha256_json(both["calibration"].ids),
+        "evaluation_sha256": sha256_json(both["evaluation"].ids),
+        "overlap": count_overlap(both["calibration"].ids, both["evaluation"].ids),
+    }
+    size = min(len(tokenizer), vocab_size)
+    vocabulary = [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(size)))]
+    tokens_file = {
+        **{use: tokens.ids for use, tokens in both.items()},
+        "vocabulary": vocabulary + [""] * (vocab_size - size),
+        "special": {name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "unk", "pad")},
+    }
+    return calibration, tokens_file
+
+
+def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, int, int | None]:
+    from transformers import AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    from ..model.facts import UNUSABLE, read_config
+
+    transformers_logging.set_verbosity_error()
+    folder = Path(record["path"])
+    config = read_config(folder).get_text_config()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except UNUSABLE as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+            first = f"there is none in {folder}"  # transformers' own words do not say so
+        raise TextError(
+            f"the tokenizer of model '{record['model']}' cannot be loaded: {first}",
+            fix="The model's folder must hold its tokenizer, such as tokenizer.json",
+        ) from error
+    return tokenizer, config.vocab_size, getattr(config, "max_position_embeddings", None)
+
+
+def _tokenizer_sha256(folder: Path) -> str:
+    return sha256_json([(name, sha256_file(folder / name)) for name in TOKENIZER_FILES if (folder / name).is_file()])

@@ -1,0 +1,1 @@
+"""Proof by intervention: which weights are changed how, the damage, the verdict."""

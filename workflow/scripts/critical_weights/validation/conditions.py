@@ -1,0 +1,184 @@
+"""Which sets of weights are changed how: the ladder over k, the factors, further interventions, whole lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, RankingError
+from ..interventions import find_intervention
+from ..log import choice, logger
+from ..metrics import METRICS
+from ..names import MODES
+from ..store.read import ScoreStore, open_store
+from ..structure.line_sets import lines_of_weight
+from .control_sets import matched_control, random_control
+from .weight_sets import Places, WeightSet, bottom_sets, list_sets, top_sets
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """What is tried; the config's section ``interventions`` has the same keys.
+
+    Attributes:
+        intervention: of the ladder and of single weights, ``name`` or ``name=strength``.
+        modes: ranking modes of the ladder.
+        ks: of the ladder.
+        k: the one k of factors, further interventions and the bottom; one of ``ks``.
+        strengths: factors that the weights are scaled by.
+        others: further interventions, likewise written.
+        seeds: of each control.
+        texts: evaluation texts, from the first.
+        lines: top weights of each metric whose row, column and neuron are changed as a whole.
+        top: top weights of each metric that are changed one at a time.
+        singles: single weights drawn over the range of scores, of all metrics together.
+        single_texts: evaluation texts for single weights, from the first.
+        lists: CSV files of further selections.
+        draws: bootstrap draws.
+        seed: of every draw.
+
+    """
+
+    intervention: str = "zero"
+    modes: Sequence[str] = ("global",)
+    ks: Sequence[int] = (10, 30, 100, 300, 1000, 3000)
+    k: int = 300
+    strengths: Sequence[float] = (1.0, 0.9, 0.5, 0.0, -1.0)
+    others: Sequence[str] = ("sign_flip", "bit_flip_random")
+    seeds: int = 3
+    texts: int = 40
+    lines: int = 1
+    top: int = 5
+    singles: int = 300
+    single_texts: int = 16
+    lists: Sequence[str] = ()
+    draws: int = 1000
+    seed: int = 42
+
+    def check(self) -> None:
+        """Check that the values make sense together.
+
+        Raises:
+            ConfigError: one does not.
+
+        """
+        for text in (self.intervention, *self.others):
+            parse_change(text)
+        for factor in self.strengths:
+            find_intervention("scale").check_strength(factor)
+        if unknown := [mode for mode in self.modes if mode not in MODES]:
+            raise ConfigError("interventions: unknown mode", got=unknown[0], expected=" or ".join(MODES))
+        if not self.ks or min(self.ks) < 1 or self.k not in self.ks:
+            raise ConfigError(
+                "interventions: k is none of ks, or one is below 1", got=f"k {self.k}, ks {list(self.ks)}"
+            )
+        for key, least in (("seeds", 1), ("texts", 2), ("single_texts", 2), ("draws", 2), ("lines", 0), ("top", 0),
+                           ("singles", 0)):  # fmt: skip
+            if getattr(self, key) < least:
+                raise ConfigError(f"interventions: {key}", got=getattr(self, key), expected=f"{least} or more")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One set of weights changed in one way; ``part`` says what it belongs to."""
+
+    part: str
+    chosen: WeightSet
+    intervention: str
+    strength: float | None = None
+
+
+def parse_change(text: str) -> tuple[str, float | None]:
+    """Read ``name`` or ``name=strength``.
+
+    Raises:
+        ConfigError: the name is unknown or the strength is wrong for it.
+
+    """
+    name, equals, strength = text.partition("=")
+    found = find_intervention(name)
+    if not equals:
+        return name, found.default if found.strength else None
+    try:
+        return name, found.check_strength(float(strength))
+    except ValueError as error:
+        raise ConfigError(f"the strength of {name} is no number", got=strength) from error
+
+
+def plan_conditions(
+    stores: Sequence[str | Path],
+    facts: Mapping[str, Any],
+    settings: ValidationSettings,
+    deciles: Callable[[str], NDArray[np.int8]],
+) -> list[Condition]:
+    """Return every condition in a fixed order.
+
+    Args:
+        stores: score stores, one a metric; of the model of the facts.
+        facts: the model's.
+        settings: what is tried.
+        deciles: tensor name -> decile of abs(w) of each of its weights.
+
+    Raises:
+        RankingError: a store cannot answer a k, or a list is of another model.
+        StoreError: a store is damaged, or of another model.
+
+    """
+    numel = {tensor["name"]: tensor["numel"] for tensor in facts["tensors"]}
+    conditions: list[Condition] = []
+    seeds = [settings.seed + i for i in range(settings.seeds)]
+
+    def add(part: str, chosen: WeightSet, change: tuple[str, float | None], controls: Sequence[int]) -> None:
+        conditions.append(Condition(part, chosen, *change))
+        for seed in controls:
+            for control in (random_control(chosen, numel, seed), matched_control(chosen, deciles, seed)):
+                conditions.append(Condition(part, control, *change))
+
+    main = parse_change(settings.intervention)
+    lines: set[str] = set()
+    for path in stores:
+        with open_store(path, {"model_sha256": facts["sha256"]}) as store:
+            for mode in settings.modes:
+                tops = top_sets(store, facts, mode, settings.ks)
+                for chosen in tops:
+                    add("ladder", chosen, main, seeds)
+                for chosen in _bottoms(store, facts, mode, settings.k):
+                    add("ladder", chosen, main, ())
+                at_k = tops[list(settings.ks).index(settings.k)]
+                for factor in settings.strengths:
+                    add("strength", at_k, ("scale", factor), ())
+                    control = matched_control(at_k, deciles, seeds[0])
+                    conditions.append(Condition("strength", control, "scale", factor))
+                for other in settings.others:
+                    add("other", at_k, parse_change(other), ())
+            metric, first = first_weights(store, facts, settings.lines)
+            for name, flat in ((name, int(index)) for name, own in first.items() for index in own):
+                for line in lines_of_weight(metric, "global", facts, name, flat):
+                    if line.name not in lines:  # metrics agree on some: once is enough
+                        lines.add(line.name)
+                        add("line", line, main, seeds[:1])
+    for path in settings.lists:
+        for chosen in list_sets(path, facts, settings.ks):
+            add("ladder", chosen, main, seeds)
+    return conditions
+
+
+def _bottoms(store: ScoreStore, facts: Mapping[str, Any], mode: str, k: int) -> list[WeightSet]:
+    try:
+        return bottom_sets(store, facts, mode, [k])
+    except RankingError as error:
+        choice("bottom k", "left out", str(error), log)
+        return []
+
+
+def first_weights(store: ScoreStore, facts: Mapping[str, Any], count: int) -> tuple[str, Places]:
+    """Return a store's metric, by path name, and its first so many weights of all tensors."""
+    metric = METRICS[store.attributes["metric"]].path
+    return metric, top_sets(store, facts, "global", [count])[0].places if count else {}

@@ -1,0 +1,136 @@
+"""Which metric to trust on this model: the damage of its selections against controls, and its scores against truth.
+
+The rule, fixed before looking: a metric deserves trust when removing what it ranks first hurts more than removing what
+other metrics rank first, and more than removing as many other weights of the same tensors and the same size. Rows are
+ordered by **wins**, the number of other rows whose area under the damage curve is smaller with the whole 95 % interval
+of the paired difference above 0; ties by the area itself. ``verdict`` says whether the area exceeds that of the matched
+controls. The rank correlation over single weights stands beside it and does not enter the order: most single weights of
+a trained model do next to nothing.
+
+Needs the tables of the validation only: no model, no score store.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import TableError
+from ..evaluation.bootstrap import LEVELS, per_token, quantiles
+from ..stability.resampling import bootstrap_multiplicities
+from ..tables.interventions import VERDICT, in_order
+from .single_agreement import single_agreement
+
+Floats = NDArray[np.float64]
+_CONTROLS = ("random", "matched")
+_WORDS = ("below controls", "not told apart from controls", "above controls")
+
+
+def verdict_table(
+    interventions: pd.DataFrame,
+    texts: pd.DataFrame,
+    single_weights: pd.DataFrame,
+    single_scores: pd.DataFrame,
+    *,
+    draws: int = 1000,
+    seed: int = 42,
+) -> pd.DataFrame:
+    """Return the table of verdicts, best first.
+
+    Each bootstrap draw takes texts with replacement, the same for every condition, and seeds of the controls with
+    replacement; intervals are its 2.5 % and 97.5 % quantiles.
+
+    Args:
+        interventions: ``interventions.csv``.
+        texts: ``texts.csv``.
+        single_weights: ``single_weights.csv``.
+        single_scores: ``single_scores.csv``.
+        draws: bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        The columns of :data:`.tables.interventions.VERDICT`.
+
+    Raises:
+        TableError: no metric has a ladder, or the two tables of conditions do not belong together.
+
+    """
+    ladder = interventions[(interventions["part"] == "ladder") & (interventions["mode"] != "list")]
+    tops = ladder[ladder["kind"] == "top"]
+    if tops.empty:
+        raise TableError("interventions.csv has no ladder of a metric")
+    changes, predicted = _by_condition(texts, len(interventions))
+    times = np.vstack([np.ones(len(predicted)), bootstrap_multiplicities(len(predicted), draws, seed)])
+    damage = per_token(changes, predicted, times)  # (conditions, 1 + draws); the first column is the plain mean
+    rows, areas = [], []
+    for (metric, mode), own in tops.groupby(["metric", "mode"], sort=False):
+        area = _area(damage, own)
+        beside = ladder[(ladder["metric"] == metric) & (ladder["mode"] == mode)]
+        row: dict[str, Any] = {"metric": metric, "mode": mode, "intervention": own["intervention"].iloc[0],
+                               "k_low": own["k"].min(), "k_high": own["k"].max(), "seeds": 0}  # fmt: skip
+        row |= _bounded("area", area)
+        for kind in _CONTROLS:
+            control = _control_area(damage, beside[beside["kind"] == kind], seed)
+            row |= _against(area, control, kind)
+        row["seeds"] = beside["seed"].nunique()
+        row["verdict"] = _word(row)
+        rows.append(row)
+        areas.append(area)
+    frame = pd.DataFrame(rows)
+    frame["wins"] = [sum(_wins(area, other) for other in areas if other is not area) for area in areas]
+    frame = frame.sort_values(["wins", "area"], ascending=False, kind="stable", ignore_index=True)
+    singles = [single_agreement(single_weights, single_scores, m, draws, seed) for m in frame["metric"]]
+    frame = frame.join(pd.DataFrame(singles))
+    return in_order(frame.assign(trust=range(1, len(frame) + 1), n_texts=len(predicted), draws=draws), VERDICT)
+
+
+def _by_condition(texts: pd.DataFrame, conditions: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Return (conditions, texts) of changes, and the predicted tokens of each text."""
+    if len(texts) == 0 or len(texts) % conditions or texts["condition"].max() != conditions - 1:
+        raise TableError("texts.csv and interventions.csv have other conditions", fix="Run the validation again")
+    ordered = texts.sort_values(["condition", "text"], kind="stable")
+    n = len(texts) // conditions
+    return ordered["change"].to_numpy(np.float64).reshape(conditions, n), ordered["predicted"].to_numpy()[:n]
+
+
+def _area(damage: Floats, ladder: pd.DataFrame) -> Floats:
+    """Return, for each draw, the mean of the damage over log k: its area by trapezoids / log(k_high / k_low)."""
+    ladder = ladder.sort_values("k")
+    curve = damage[ladder["condition"].to_numpy()]
+    at = np.log(ladder["k"].to_numpy(np.float64))
+    return curve[0] if len(at) == 1 else np.trapezoid(curve, at, axis=0) / (at[-1] - at[0])
+
+
+def _control_area(damage: Floats, controls: pd.DataFrame, seed: int) -> Floats | None:
+    """Return the area of the controls, mean over seeds; each draw but the first takes seeds with replacement."""
+    if controls.empty:
+        return None
+    by_seed = np.array([_area(damage, own) for _, own in controls.groupby("seed")])
+    n, draws = len(by_seed), damage.shape[1] - 1
+    times = np.random.default_rng([seed, 3]).multinomial(n, np.full(n, 1 / n), draws).T
+    return np.mean(by_seed * np.hstack([np.ones((n, 1)), times]), axis=0)
+
+
+def _against(area: Floats, control: Floats | None, kind: str) -> dict[str, float]:
+    if control is None:
+        return {f"area_{kind}": np.nan} | {f"gain_{kind}{end}": np.nan for end in ("", "_low", "_high")}
+    return {f"area_{kind}": control[0]} | _bounded(f"gain_{kind}", area - control)
+
+
+def _bounded(name: str, drawn: Floats) -> dict[str, float]:
+    low, high = quantiles(drawn[None, 1:])
+    return {name: drawn[0], f"{name}_low": low[0], f"{name}_high": high[0]}
+
+
+def _word(row: dict[str, Any]) -> str:
+    above, below = row["gain_matched_low"] > 0, row["gain_matched_high"] < 0
+    return _WORDS[2 if above else 0 if below else 1]
+
+
+def _wins(area: Floats, other: Floats) -> bool:
+    difference = (area - other)[1:]
+    known = difference[np.isfinite(difference)]
+    return len(known) > 0 and bool(np.quantile(known, LEVELS[0]) > 0)
