@@ -154,10 +154,11 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_stand_ins(folder)
     started = time.monotonic()
-    jobs = job_count(run_study(folder, "--cores", str(os.cpu_count())))
+    cores = len(os.sched_getaffinity(0))
+    jobs = job_count(run_study(folder, "--cores", str(cores)))
     seconds = time.monotonic() - started
     files = [path.relative_to(folder).as_posix() for path in (folder / "results").rglob("*") if path.is_file()]
-    print(f"{jobs} jobs, {seconds:.0f} s on {os.cpu_count()} cores, {len(files)} files\n")
+    print(f"{jobs} jobs, {seconds:.0f} s on {cores} cores, {len(files)} files\n")
     print(to_markdown(files), end="")
 
 
