@@ -197,11 +197,30 @@ def test_config_of_the_archive_has_no_place_on_a_machine_and_only_what_is_used(s
     assert b"/home" not in b"".join(inside(sealed).values())
 
 
+def computed_in(dtype, folder):
+    """Make results whose experiments were computed in a dtype."""
+    root = make_results(folder, LABELS)
+    for run in RUNS:
+        (root / run.path / "experiment_manifest.json").write_text(json.dumps({"dtypes": {"model": dtype}}))
+    return root
+
+
 def test_a_model_of_the_hub_is_pinned_to_its_commit(tmp_path):
-    root = make_results(tmp_path, LABELS)
+    root = computed_in("bfloat16", tmp_path)
     path = root / "p2" / MODEL / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"revision": "c0ffee"}))
     assert study_config(told_settings(SETTINGS), RUNS, root)["models"][MODEL]["revision"] == "c0ffee"
+
+
+def test_a_chosen_dtype_is_told_as_what_it_was(tmp_path):
+    root = computed_in("float32", tmp_path)
+    for name, entry, told in (
+        ("auto", {}, "float32"),
+        ("auto", {"dtype": "float16"}, "float16"),
+        ("float64", {}, None),
+    ):
+        settings = SETTINGS | {"scoring": {"dtype": name}, "models": {MODEL: SETTINGS["models"][MODEL] | entry}}
+        assert study_config(told_settings(settings), RUNS, root)["models"][MODEL].get("dtype") == told
 
 
 def test_the_default_study_is_told_as_a_config_that_is_accepted():

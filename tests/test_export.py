@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,8 @@ from script_call import call_script
 from tiny_models import save_tiny_folder
 
 ARCHITECTURES = ("llama", "llama_tied", "gpt2", "mixtral")
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -206,3 +211,11 @@ def test_a_full_disk_and_a_break_leave_nothing(llama: Path, tmp_path: Path, monk
 def test_nothing_asked_for_is_a_mistake(llama: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call_script("export", llama) == 1
     assert "Name --selection, --mask or --parquet" in capsys.readouterr().err
+
+
+def test_what_the_pages_import_is_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
+    imports = [line for line in lines if re.match(r"(from|import) critical_weights", line)]
+    assert imports
+    subprocess.run([sys.executable, "-c", "\n".join(imports)], check=True)

@@ -118,7 +118,7 @@ def test_a_processor_without_16_bit_arithmetic_computes_in_float32_unless_told_o
     with caplog.at_level("INFO", "critical_weights"):
         assert choose_dtype("auto", facts, CPU) is torch.float32
         assert choose_dtype(own, facts, CPU) is getattr(torch, own)
-    slow = f"this processor has no instructions for {own}"
+    slow = f"torch has no fast products in {own} on this processor"
     assert caplog.messages == [
         f"dtype: float32 (the checkpoint is {own}, and {slow})",
         f"{slow}: it takes up to some hundred times as long as float32",

@@ -13,7 +13,8 @@ from critical_weights.errors import ModelError
 from critical_weights.model.facts import describe_model
 from critical_weights.model.plan import CONFIGS, facts_of_config, find_config, plan_table, to_markdown
 from critical_weights.model.source import fetch_model
-from critical_weights.scoring.memory_plan import PLACEMENTS, USABLE, plan_memory
+from critical_weights.scoring.memory_plan import PLACEMENTS, USABLE, MemoryPlan, plan_memory
+from scoring_inputs import write_inputs
 from script_call import call_script
 from tiny_models import NAMES, save_tiny_folder
 
@@ -102,3 +103,46 @@ def test_a_config_that_cannot_be_used_is_one_line(tmp_path: Path, capsys: pytest
         (tmp_path / "config.json").write_text(content)
         assert call_script("plan", tmp_path) == 1
         assert "cannot be used" in capsys.readouterr().err
+
+
+def test_dense_scores_of_two_tensors_are_planned_in_host_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = facts_of_config(CONFIGS / "gpt2.json", "gpt2")
+    largest = max(tensor["numel"] for tensor in facts["tensors"] if tensor["analysed"])
+    cuda = torch.device("cuda")
+
+    def plan(device: torch.device, dense: int) -> MemoryPlan:
+        return plan_memory("gradient", facts, [100] * 20, torch.float32, device, available=10**12, dense=dense)
+
+    with_them, without = plan(CPU, 3), plan(CPU, 0)
+    assert with_them.parts["dense scores"] == with_them.total - without.total == 2 * largest * 3 * 4
+    assert (plan(cuda, 3).total, plan(cuda, 0).elsewhere) == (plan(cuda, 0).total, {})
+    assert plan(cuda, 3).elsewhere == {"dense scores in host memory": 2 * largest * 3 * 4}
+    monkeypatch.setattr("critical_weights.scoring.memory_plan.free_host_memory", lambda: 2 * largest * 3 * 4)
+    with pytest.raises(ModelError, match="host memory does not hold the dense scores of two tensors"):
+        plan(cuda, 3)
+
+
+def test_what_a_later_run_starts_from_is_told_where_curvature_keeps_it() -> None:
+    facts = facts_of_config(CONFIGS / "gpt2.json", "gpt2")
+    told = {
+        placement: plan_memory("curvature", facts, [100] * 20, torch.float32, CPU, placement=placement,
+                               available=10**13).elsewhere for placement in PLACEMENTS
+    }  # fmt: skip
+    assert told["resident"] == {}
+    (size,) = told["blocks"].values()
+    ends = 10 * 2000 * 768 * 4
+    assert 2 * ends < size < 8 * ends
+
+
+def test_score_plans_with_the_dense_scores_of_its_own_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def refuse(*_: object, dense: int, **__: object) -> None:
+        seen.append(dense)
+        raise ModelError("enough")
+
+    monkeypatch.setattr("critical_weights.scoring.memory_plan.plan_memory", refuse)
+    given = write_inputs(tmp_path, "llama")
+    for dense in ("gradsq,mag", "true", "false"):
+        assert call_script("score", *given, f"--dense={dense}", f"--output-dir={tmp_path / 'scores'}") == 1
+    assert seen == [1, 4, 0]

@@ -404,3 +404,12 @@ def test_the_order_of_tensors_and_weights_in_the_making_does_not_matter():
                            {n: v.size for n, v in a.items()})  # fmt: skip
     sides = [table.sort_values(["scope", "tensor", "k"], ignore_index=True) for table in (first, second)]
     pd.testing.assert_frame_equal(*sides)
+
+
+def test_a_list_with_nothing_in_the_compared_tensors_shares_nothing():
+    """Lists made elsewhere: what one of them names of the other's tensors may be none of its weights."""
+    none, three = (np.arange(0), np.zeros(0), 0), (np.arange(3), np.arange(3.0)[::-1], 3)
+    lists = {"x": list_of_candidates(("a", "b"), [none, three]), "y": list_of_candidates(("a",), [three])}
+    for pair in (lists, dict(reversed(lists.items()))):
+        table = overlap_table(pair, {"a": 3, "b": 3}, ("global", "tensor"))
+        assert not table["shared"].any()

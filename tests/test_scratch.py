@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from critical_weights.scoring import blockwise
-from critical_weights.scoring.kept_parts import SCRATCH, inputs_folder
+from critical_weights.scoring.kept_folders import SCRATCH, inputs_folder
 from critical_weights.scoring.shelf import Shelf
 from scoring_inputs import same_bytes, write_inputs
 from script_call import call_script

@@ -49,10 +49,13 @@ def asks_minutes(wildcards, input, attempt):
 
 
 def asks_disk(wildcards, input):
-    """Return the megabytes of disk of a scoring job: dense stores, which stay below 4 GB, and parts of a killed run."""
+    """Return the megabytes of disk of a scoring job: dense stores, which stay below 4 GB, and parts of a killed run.
+
+    Of curvature what a later run starts from counts most; the memory plan tells how much that is.
+    """
     if is_small(wildcards.model):
         return 1000
-    return round(10000 + model_size(input.facts)[0])
+    return round(30000 + model_size(input.facts)[0])
 
 
 def asks_minutes_to_read(wildcards, attempt):

@@ -100,6 +100,7 @@ def score(a: argparse.Namespace) -> None:
     dtype = choose_dtype(a.dtype, facts, device)
     be_deterministic(device)
     with together(device) as (processes, device):
+        dtype = processes.agree(dtype)  # nodes may differ in what they have instructions for
         plan = None
         if processes.leads:  # the free memory that it sees is for all of them
             longest = max(([len(ids) for ids in own] for own in shares(texts, processes.count)), key=sum)

@@ -18,7 +18,10 @@ PROGRESS_SECONDS = 4.0
 
 
 def logger(name: str) -> logging.Logger:
-    """Return the library's logger for one module; only :func:`start_logging` adds handlers."""
+    """Return the library's logger for one module, by the last part of its name, which others may share.
+
+    Only :func:`start_logging` adds handlers.
+    """
     return logging.getLogger(f"critical_weights.{name.rsplit('.', 1)[-1]}")
 
 

@@ -11,7 +11,7 @@ from ..names import Experiment
 from ..texts.dataset_texts import dataset_name
 
 _OF_A_MACHINE = ("device", "placement", "processes")
-"""Settings of the scoring that change no result."""
+"""Settings of the scoring that change no result where the dtype is the same."""
 
 
 def told_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,8 @@ def study_config(told: Mapping[str, Any], experiments: Iterable[Experiment], roo
     Args:
         told: what :func:`told_settings` returns. Models and phases that no experiment uses are left out.
         experiments: the archived ones.
-        root: the results folder; a model of the hub is pinned to the commit that its ``model.json`` names.
+        root: the results folder; a model of the hub is pinned to the commit that its ``model.json`` names, and a dtype
+            that was chosen (``auto``) to the one that the experiments were computed in.
 
     """
     experiments = list(experiments)
@@ -56,6 +57,8 @@ def study_config(told: Mapping[str, Any], experiments: Iterable[Experiment], roo
     for experiment in experiments:
         entry = dict(told["models"][experiment.model])
         commit = read_json(root / experiment.phase / experiment.model / "model.json").get("revision")
+        if entry.get("dtype", "auto") == told.get("scoring", {}).get("dtype", "auto") == "auto":
+            entry["dtype"] = read_json(root / experiment.path / "experiment_manifest.json")["dtypes"]["model"]
         models[experiment.model] = entry | ({"revision": commit} if entry["source"] == "hub" and commit else {})
     return {
         **told,

@@ -26,8 +26,8 @@ DTYPES = {
 def choose_dtype(setting: str, facts: dict[str, Any], device: torch.device) -> torch.dtype:
     """Return the dtype to compute in: the setting, or for ``auto`` the checkpoint's.
 
-    Without the processor's own instructions for 16-bit numbers a matrix product in them takes up to some hundred times
-    as long as in float32, so there ``auto`` is float32; the weights are the same numbers.
+    Where torch does not use instructions of the processor for 16-bit numbers, a matrix product in them takes up to some
+    hundred times as long as in float32, so there ``auto`` is float32; the weights are the same numbers.
 
     Raises:
         ModelError: the name is unknown.
@@ -39,7 +39,7 @@ def choose_dtype(setting: str, facts: dict[str, Any], device: torch.device) -> t
     if name not in DTYPES:
         raise unknown("dtype", name, ["auto", *DTYPES], ModelError)
     if not multiplies(DTYPES[name], device):
-        slow = f"this processor has no instructions for {name}"
+        slow = f"torch has no fast products in {name} on this processor"
         if setting == "auto":
             name, reason = "float32", f"the checkpoint is {name}, and {slow}"
         else:
@@ -49,7 +49,7 @@ def choose_dtype(setting: str, facts: dict[str, Any], device: torch.device) -> t
 
 
 def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
-    """Return whether a device has instructions for products in a dtype, as torch asks before it uses them."""
+    """Return whether torch multiplies matrices in a dtype by a device's own instructions for it."""
     if device.type != "cpu" or dtype.itemsize > 2:
         return True
     ask = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}[dtype]

@@ -134,7 +134,7 @@ class Groups:
         The step is the number of the first k that the place is below. Of a weight of two lists the larger of the two
         tells from which k on it is among the first k of both.
         """
-        longest = int(self.length.max(initial=0))
+        longest = int(self.length.max(initial=1))  # a weight of no group has a place too, which nobody asks for
         of_place = np.repeat(np.arange(len(KS), dtype=_Short), np.diff(np.minimum(KS, longest), prepend=0))
         step = of_place[self.place]
         step += self.group * _Short(len(KS))

@@ -37,7 +37,7 @@ from .processes import ALONE, Processes
 from .running_mean import RunningMean
 from .seam import Summary, TensorStatistics
 from .stack import Stack
-from .sweeps import Sweeps
+from .sweeps import Sweeps, add_end, add_rows
 from .uses import group_uses
 from .weights import Weights
 
@@ -125,7 +125,7 @@ class BlockCurvature:
                 facts["corpus_loss"] = self.summary.corpus_loss
                 yield from self._loss(run, outside, head)
                 inputs, run.changes, changes = run.inputs.pop(), run.tangents.pop(), run.changes
-                _add_end(ends, leave, pull(leave, self._directions, inputs, run.changes, run.adjoints, changes))
+                add_end(ends, leave, pull(leave, self._directions, inputs, run.changes, run.adjoints, changes))
                 del inputs, changes
                 self._kept.finish(run.state(ends), facts)
             else:
@@ -136,12 +136,12 @@ class BlockCurvature:
                 yield from self._block(stack, run, index)
                 self._kept.finish(run.state(ends), facts)
             nothing = [None] * len(batches)
-            _add_end(ends, enter, pull(enter, self._directions, nothing, nothing, run.adjoints, run.changes))
+            add_end(ends, enter, pull(enter, self._directions, nothing, nothing, run.adjoints, run.changes))
             self._processes.join(ends.values())
             yield from self._finished(outside.others, {n: self._mean(ends[n]) for n in outside.others if n in ends})
         embedded = ends.get(outside.embedding)
         if outside.tied:
-            add = partial(_add_rows, run.tokens, embedded)
+            add = partial(add_rows, run.tokens, embedded)
             yield from self._head_parts(outside, head.sweep(None, products=True, add_rows=add))
         else:
             yield from self._embedding(outside, run.tokens, embedded)
@@ -249,16 +249,3 @@ class BlockCurvature:
             for statistic, values in found.items():
                 slab[statistic][tokens[here] - rows.start] = values[here]
             yield TensorStatistics(outside.embedding, weight, slab)
-
-
-def _add_end(ends: dict[str, Tensor], part: Part, found: Iterable[tuple[int, list[Tensor]]]) -> None:
-    """Add one end's estimates to all probes' sums."""
-    for probe, estimates in found:
-        for name, estimate in zip(part.moved, estimates, strict=True):
-            ends[name][probe] += estimate
-
-
-def _add_rows(tokens: Tensor, embedded: Tensor, probe: int, rows: slice, estimate: Tensor) -> None:
-    """Add the estimates of an embedding's used rows to those of some rows of the head that it is tied to."""
-    here = (tokens >= rows.start) & (tokens < rows.stop)
-    estimate[tokens[here] - rows.start] += embedded[probe, here]

@@ -19,7 +19,8 @@ from ..metrics import Metric, family_metrics
 from ..store.write import StoreWriter, create_store
 from .checks import check_laws
 from .engine import Placed, keeps_parts, start_run
-from .kept_parts import KeptParts, discard, inputs_folder, kept_folder
+from .kept_folders import discard, inputs_folder, kept_folder
+from .kept_parts import KeptParts
 from .loss import accumulator_dtype
 from .rehearsal import rehearse
 from .scored import Findings, Scorer

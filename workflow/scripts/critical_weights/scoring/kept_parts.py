@@ -11,9 +11,6 @@ The state is written first: where the part is there, so is the state behind it.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +23,7 @@ from ..files import read_json, write_json
 from ..log import logger
 from ..store.schema import TensorScores
 from .checks import SignedSums
+from .kept_folders import SETTINGS, discard
 from .part_files import PartWriter, is_whole, read_part, read_state, write_state
 from .processes import ALONE, Processes
 from .scored import Findings
@@ -33,10 +31,7 @@ from .write_behind import WriteBehind
 
 log = logger(__name__)
 
-SETTINGS = "settings.json"
 OPEN = "open.zip"
-SCRATCH = "CRITICAL_WEIGHTS_SCRATCH"
-"""Environment variable: a folder on a disk of the machine's own, for what only one run needs."""
 
 
 class Stopped(Exception):
@@ -232,28 +227,3 @@ class KeptParts:
             self.findings.sums[name] = SignedSums(row, col, total, l1)
         self.findings.skipped.update(held["skipped"])
         self.facts, self._state = held["engine"], tensors
-
-
-def kept_folder(folder: Path, family: str) -> Path:
-    """Return where the finished parts of a family's run lie, beside its stores."""
-    return folder / ".unfinished" / family
-
-
-def inputs_folder(folder: Path, family: str, rank: int) -> Path:
-    """Return where a process lays its blocks' inputs while it runs, where they are kept on disk.
-
-    Beside its stores, or on the node's own disk where :data:`SCRATCH` names a folder: no other run needs them.
-    """
-    if scratch := os.environ.get(SCRATCH):
-        run = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
-        return Path(scratch) / f"critical_weights_{run}_{family}_inputs_{rank}"
-    return folder / ".unfinished" / f"{family}_inputs_{rank}"
-
-
-def discard(folder: Path) -> None:
-    """Delete a family's finished parts, its hidden folder too."""
-    if folder.exists():
-        (folder / SETTINGS).unlink(missing_ok=True)  # first, so that no half of them is ever taken for the whole
-        shutil.rmtree(folder)
-    if folder.parent.exists() and not any(folder.parent.iterdir()):
-        folder.parent.rmdir()

@@ -18,6 +18,7 @@ PLACEMENTS = ("resident", "blocks", "streamed")
 """Whole model with all sums, nothing run twice; whole model, sums of one block; one block, read from disk."""
 USABLE = 0.9
 """Share of the free memory that a plan may take."""
+DENSE_ON_HOST = "dense scores in host memory"
 LOGITS_BYTES = 1 << 30
 """Gradients of logits are kept up to this, computed again beyond."""
 
@@ -93,12 +94,18 @@ def plan_memory(
     available = available or free_memory(device)
     plans = {name: _plan(name, family, facts, lengths, dtype, device, available, probes, dense) for name in PLACEMENTS}
     fitting = [name for name in PLACEMENTS if plans[name].fits]
+    fewer = "fewer or shorter texts (max_samples, max_length)" + (
+        ", no dense scores (scoring: dense: false)" if dense else ""
+    )
+    waiting = plans[PLACEMENTS[0]].elsewhere.get(DENSE_ON_HOST, 0)
+    if waiting > USABLE * (free := free_host_memory()):
+        raise ModelError("host memory does not hold the dense scores of two tensors", got=f"{free / 1e9:.2f} GB free",
+                         expected=f"{waiting / 1e9:.2f} GB", fix="Use fewer dense scores (scoring: dense)")  # fmt: skip
     if placement == "auto":
         if not fitting:
             smallest = min(plans.values(), key=lambda plan: plan.total)
             raise ModelError(f"the model fits in no placement; the smallest is {smallest.describe()}",
-                             fix="Use fewer or shorter texts (max_samples, max_length), no dense scores (scoring: "
-                             "dense: false) or more memory")  # fmt: skip
+                             fix=f"Use {fewer} or more memory")  # fmt: skip
         chosen = plans[fitting[0]]
         reason = (
             "the fastest that fits" if fitting[0] == PLACEMENTS[0] else f"{PLACEMENTS[0]} would take more than is free"
@@ -107,7 +114,7 @@ def plan_memory(
         return _told(chosen, family)
     chosen = plans[placement]
     if not chosen.fits:
-        fix = f"These would fit: {', '.join(fitting)}" if fitting else "Use fewer or shorter texts"
+        fix = f"These would fit: {', '.join(fitting)}" if fitting else f"Use {fewer}"
         raise ModelError(f"placement does not fit: {chosen.describe()}", fix=fix)
     choice("placement", chosen.describe(), "as configured", log)
     return _told(chosen, family)
@@ -157,10 +164,12 @@ def _plan(
             parts = block_parts(placement, family, sizes, by_text)
         blocks = BlockPlan(batch_tokens, rows, kept_logits, by_text)
         waiting, elsewhere = sizes.dense(dense), {}
+        if "both ends" in parts:  # the state behind a block is written before the one before it goes
+            elsewhere["what a later run starts from, on disk"] = 2 * parts["both ends"]
         if device.type == "cpu":
             parts["dense scores"] = waiting
         elif waiting:
-            elsewhere["dense scores in host memory"] = waiting
+            elsewhere[DENSE_ON_HOST] = waiting
         return MemoryPlan(placement, blocks, {"process": PROCESS_BYTES} | parts, available, elsewhere)
 
     if family != "gradient":
@@ -176,7 +185,7 @@ def _keep_inputs(plan: MemoryPlan, place: str) -> MemoryPlan:
     """Lay the inputs of the blocks where they take nothing on the device; what host memory lacks does not fit."""
     parts = dict(plan.parts)
     size = parts.pop("kept inputs")
-    if place == "host" and size > USABLE * free_host_memory():
+    if place == "host" and size + plan.elsewhere.get(DENSE_ON_HOST, 0) > USABLE * free_host_memory():
         return plan
     name = {"host": "kept inputs in host memory", "disk": "kept inputs on disk"}[place]
     elsewhere = plan.elsewhere | {name: size}

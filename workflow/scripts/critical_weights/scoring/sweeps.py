@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from .batches import Batch
+from .differentials import Part
 from .stack import BlockCall
 
 
@@ -54,3 +55,16 @@ class Sweeps:
         self.changes = [state[f"change {b}"].to(device) for b in count]
         for name, sums in ends.items():
             sums.copy_(state[f"end {name}"])
+
+
+def add_end(ends: dict[str, Tensor], part: Part, found: Iterable[tuple[int, list[Tensor]]]) -> None:
+    """Add one end's estimates to all probes' sums."""
+    for probe, estimates in found:
+        for name, estimate in zip(part.moved, estimates, strict=True):
+            ends[name][probe] += estimate
+
+
+def add_rows(tokens: Tensor, embedded: Tensor, probe: int, rows: slice, estimate: Tensor) -> None:
+    """Add the estimates of an embedding's used rows to those of some rows of the head that it is tied to."""
+    here = (tokens >= rows.start) & (tokens < rows.stop)
+    estimate[tokens[here] - rows.start] += embedded[probe, here]

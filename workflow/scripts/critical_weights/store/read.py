@@ -72,7 +72,7 @@ class ScoreStore:
         return self._read(name, lambda group: read_dataset(group, "histogram"))
 
     def candidates(self, name: str, fields: Sequence[str] = CANDIDATE_FIELDS) -> dict[str, NDArray[Any]]:
-        """Return one tensor's candidates, best first; see :class:`TensorScores`. Other ``fields`` are not read."""
+        """Return one tensor's candidates, best first; see :class:`.TensorScores`. Other ``fields`` are not read."""
         return self._read(name, lambda group: read_present(group, fields))
 
     def lines(self, name: str, fields: Sequence[str] = LINE_FIELDS) -> dict[str, NDArray[np.float32]]:

@@ -33,7 +33,7 @@ class TensorScores:
         position: place in the model's tensor order (decides ties).
         attributes: ``shape, layer, component, axes, tied_to, numel, zeros, nonfinite, sum, sum_sq, min, max``;
             layer is None outside the blocks. Metrics may add counts of their own (``clipped``).
-        histogram: int64 counts over :func:`histogram_edges`, zeros counted apart.
+        histogram: int64 counts over :func:`.histogram.histogram_edges`, zeros counted apart.
         candidates: ``top_score`` (descending, ties by index), ``top_index`` (flat, storage order), ``top_weight``
             and, where the metric has them, ``top_gradient``, ``top_signed``, ``top_stderr``; equal lengths.
         lines: ``row_sum, row_max, col_sum, col_max`` and for gradient metrics the signed ``row_gw, col_gw``; a row is
