@@ -121,8 +121,8 @@ def test_damaged_inputs(planned: Path, tmp_path: Path) -> None:
             assert case["status"] == 1, case
 
 
-TAKEN = ("manifest", "archive")
-"""They take files as they are: what they hold is read by the stages before, and its hash is written down."""
+TAKEN = ("manifest", "archive", "study_report")
+"""They take files as they are, for a list or a hash of them: what they hold is read by the stages before."""
 
 
 @EVERY
