@@ -23,7 +23,7 @@ run: $(INSTALLED) ## run the default study on the bundled model, and say where t
 test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest -q -n 2 --dist loadgroup
 
-faults: $(INSTALLED) ## kill, starve and damage every stage in turn (some ten minutes); its table is docs/faults.md's
+faults: $(INSTALLED) ## kill, starve and damage every stage in turn (half an hour); its table is docs/faults.md's
 	rm -f .pytest_cache/faults.jsonl && mkdir -p .pytest_cache
 	FAULTS=1 FAULT_CASES=$(CURDIR)/.pytest_cache/faults.jsonl $(BIN)/pytest -q tests/test_faults.py tests/test_slurm.py
 	$(BIN)/python tests/fault_table.py .pytest_cache/faults.jsonl

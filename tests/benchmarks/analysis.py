@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                                         "--overlap", str(folder / "compared" / "overlap.csv"),
                                         "--structure", str(folder / "compared" / "structure.csv")]})  # fmt: skip
         facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    for name, figures in (("analysis", found["all"]), ("compare", compared["compare"])):
+    for name, figures in (("analysis", together), ("compare", compared["compare"])):
         print(goal(name, figures))
     machine = {"processor": _processor(), "cores": len(cores), "python": platform.python_version(),
                "load before": round(load, 1)}  # fmt: skip
