@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from critical_weights.metrics import METRICS
 from critical_weights.scoring import family as family_module
 from critical_weights.scoring.blockwise import BlockPlan
 from critical_weights.scoring.engine import Placed
@@ -118,7 +119,7 @@ def score(
     *,
     family: str = "gradient",
     candidates: int = 30,
-    dense: str = "true",
+    dense: frozenset[str] = frozenset(METRICS),
     probes: int = 3,
 ) -> None:
     read = {word: json.loads((inputs / f"{word}.json").read_text()) for word in ("facts", "calibration", "tokens")}
@@ -171,7 +172,7 @@ def test_a_run_that_ends_leaves_the_stores_alone(inputs: Callable[[str], Path], 
     "change, reason",
     [
         ({"candidates": 31}, "candidates"),
-        ({"dense": "false"}, "dense"),
+        ({"dense": frozenset()}, "dense"),
         ({"probes": 4}, "probes"),
         ({"plan": BlockPlan(31, chunk_rows=70, keep_logits=False)}, "memory plan"),
     ],

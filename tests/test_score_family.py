@@ -28,7 +28,7 @@ from critical_weights.store.read import ScoreStore, open_store
 from critical_weights.texts.calibration import calibrate
 from tiny_models import SENTENCES, save_tiny_folder
 
-SETTINGS = ScoringSettings(candidates=40, dense="true", probes=3, seed=9)
+SETTINGS = ScoringSettings(candidates=40, dense=frozenset(METRICS), probes=3, seed=9)
 SMALL = {"hidden_size": 8, "num_attention_heads": 4, "num_hidden_layers": 2}
 STUDIES = ("llama", "gpt2")
 
@@ -220,7 +220,7 @@ def test_two_runs_are_bitwise_equal(family: str, studies: dict[str, Study], tmp_
 def test_candidates_reach_at_most_the_whole_tensor_and_do_not_change_with_their_number(
     studies: dict[str, Study], scored: dict[str, Path], tmp_path: Path
 ) -> None:
-    _score(studies["llama"], "gradient", tmp_path, ScoringSettings(candidates=10**6, dense="false"))
+    _score(studies["llama"], "gradient", tmp_path, ScoringSettings(candidates=10**6))
     with open_store(tmp_path / "gradsq.h5") as store, open_store(scored["llama"] / "gradsq.h5") as fewer:
         for name in store.names:
             every = store.candidates(name)
@@ -336,8 +336,6 @@ def test_the_facts_of_another_model_are_refused(studies: dict[str, Study], tmp_p
     [
         ("gradient", {"candidates": 0}, "scoring.candidates is too small; got 0; expected at least 1"),
         ("curvature", {"probes": 1}, "scoring.probes is too small; got 1; expected at least 2"),
-        ("static", {"dense": "gradsq,gradsquared"}, "unknown metric in scoring.dense 'gradsquared'. Did you mean grad"),
-        ("static", {"dense": "no"}, "unknown metric in scoring.dense 'no'"),
     ],
 )
 def test_wrong_settings_are_one_line(
@@ -375,8 +373,22 @@ def test_dense_scores_are_chosen_as_set(
     assert caplog.messages[0].startswith("dense scores: ")
 
 
+@pytest.mark.parametrize(
+    "setting, words",
+    [
+        ("gradsq,gradsquared", "unknown metric in scoring.dense 'gradsquared'. Did you mean grad"),
+        ("no", "unknown metric in scoring.dense 'no'"),
+    ],
+)
+def test_an_unknown_metric_among_the_dense_is_one_line(
+    setting: str, words: str, studies: dict[str, Study], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        settings_module.choose_dense(setting, studies["llama"].facts, tmp_path)
+
+
 def test_only_the_chosen_stores_are_dense(studies: dict[str, Study], tmp_path: Path) -> None:
-    _score(studies["llama"], "forward", tmp_path, ScoringSettings(dense="wanda,gradsq"))
+    _score(studies["llama"], "forward", tmp_path, ScoringSettings(dense=frozenset({"wanda", "grad_squared"})))
     for path, dense in (("wanda", True), ("actmag", False)):
         with open_store(tmp_path / f"{path}.h5") as store:
             assert {store.has_dense(name) for name in store.names} == {dense}

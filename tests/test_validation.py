@@ -14,6 +14,7 @@ from critical_weights.errors import ConfigError, ModelError, TextError
 from critical_weights.evaluation.place import load_whole
 from critical_weights.files import read_json, write_json
 from critical_weights.interventions.apply import bits
+from critical_weights.metrics import METRICS
 from critical_weights.model.facts import describe_model
 from critical_weights.model.load import load_model
 from critical_weights.model.source import fetch_model
@@ -64,7 +65,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for family, metrics in (("static", ["mag"]), ("forward", ["actmag", "wanda"]),
                             ("gradient", ["gradxw", "gradsq", "taylorabs", "obd"])):  # fmt: skip
         own = (None, []) if family == "static" else (calibration, tokens["calibration"])
-        score_family(family, model, facts, *own, ScoringSettings(candidates=50), folder)
+        score_family(family, model, facts, *own, ScoringSettings(candidates=50, dense=frozenset(METRICS)), folder)
         stores += [folder / f"{metric}.h5" for metric in metrics]
     for name, value in (("record", record), ("facts", facts), ("tokens", tokens)):
         write_json(folder / f"{name}.json", value)

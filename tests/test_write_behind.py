@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from critical_weights.errors import StoreError
+from critical_weights.metrics import METRICS
 from critical_weights.scoring.block_plan import BlockPlan
 from critical_weights.scoring.engine import Placed
 from critical_weights.scoring.family import ScoringSettings, score_family
@@ -124,7 +125,7 @@ def score(folder: Path, placement: str) -> None:
         "tensors": tensors, "model": "tiny", "revision": None, "sha256": "m", "model_type": "none", "n_layers": 2,
         "analysed": {"n_weights": 0},
     }  # fmt: skip
-    settings = ScoringSettings(candidates=20, dense="true")
+    settings = ScoringSettings(candidates=20, dense=frozenset(METRICS))
     placed = Placed(placement, BlockPlan(30, by_text=True))
     score_family("gradient", model, facts, {"sha256": "c"}, tiny_texts(4), settings, folder, placed)
 

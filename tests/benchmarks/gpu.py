@@ -74,7 +74,7 @@ class Round:
 
     def score(self, name: str, placed: Placed, planned: int) -> dict[str, Any]:
         """Score by every gradient metric into stores; return what the library says of it."""
-        settings = ScoringSettings(dense="false", candidates=self.a.candidates)
+        settings = ScoringSettings(candidates=self.a.candidates)
         chain = self.chain
         with self.clock.stage(name):
             figures = score_family("gradient", self.model, chain.facts, chain.calibration, self.texts, settings,

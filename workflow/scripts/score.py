@@ -89,7 +89,7 @@ def score(a: argparse.Namespace) -> None:
     from critical_weights.scoring.memory_plan import free_memory, plan_memory
     from critical_weights.scoring.place import place_model
     from critical_weights.scoring.processes import shares, together
-    from critical_weights.scoring.settings import dense_metrics
+    from critical_weights.scoring.settings import choose_dense
 
     facts = read_json(a.facts)
     static = a.family == "static"
@@ -101,19 +101,19 @@ def score(a: argparse.Namespace) -> None:
     be_deterministic(device)
     with together(device) as (processes, device):
         dtype = processes.agree(dtype)  # nodes may differ in what they have instructions for
-        plan = None
+        plan, dense = None, frozenset()
         if processes.leads:  # the free memory that it sees is for all of them
             longest = max(([len(ids) for ids in own] for own in shares(texts, processes.count)), key=sum)
             free = free_memory(device) // (processes.count if device.type == "cpu" else 1)
-            whole, _ = dense_metrics(a.dense, facts, Path(a.output_dir))
-            dense = sum(metric.name in whole for metric in family_metrics(a.family))
+            dense = choose_dense(a.dense, facts, Path(a.output_dir))
+            whole = sum(metric.name in dense for metric in family_metrics(a.family))
             plan = plan_memory(a.family, facts, longest, dtype, device, placement=a.placement, available=free,
-                               probes=a.probes, dense=dense)  # fmt: skip
-        plan = processes.agree(plan)
+                               probes=a.probes, dense=whole)  # fmt: skip
+        plan, dense = processes.agree((plan, dense))
         model, placed = place_model(read_json(a.record), plan, dtype, device)
         placed = replace(placed, processes=processes)
         loaded = time.monotonic() - start
-        settings = ScoringSettings(candidates=a.candidates, dense=a.dense, probes=a.probes, seed=a.seed)
+        settings = ScoringSettings(candidates=a.candidates, dense=dense, probes=a.probes, seed=a.seed)
         figures = score_family(
             a.family, model, facts, calibration, texts, settings, a.output_dir, placed, stoppable=True
         )

@@ -25,7 +25,7 @@ from .loss import accumulator_dtype
 from .rehearsal import rehearse
 from .scored import Findings, Scorer
 from .seam import Summary, slabs_of
-from .settings import ScoringSettings, check_settings, choose_dense, shaping, versions
+from .settings import ScoringSettings, check_settings, shaping, versions
 from .stopping import TermSignal
 from .weights import check_weight
 from .write_behind import WriteBehind
@@ -61,7 +61,7 @@ def score_family(
 
     Raises:
         ModelError: the model is not the one of the facts, or a weight or a score is NaN or infinite; no store is left.
-        ConfigError: ``dense`` names an unknown metric, or candidates or probes are too few.
+        ConfigError: candidates or probes are too few.
         Stopped: it was asked to; finished blocks are kept.
 
     """
@@ -73,7 +73,6 @@ def score_family(
     if placed.weights is None:
         for name, parameter in model.named_parameters():
             check_weight(parameter, name)
-    dense = choose_dense(settings.dense, facts, folder)
     first = next(model.parameters())
     dtype, device = first.dtype, placed.device or first.device
     started = time.monotonic()
@@ -81,7 +80,7 @@ def score_family(
     with ExitStack() as stack:
         kept = None
         if keeps_parts(family, placed):
-            shaped = shaping(facts, texts, settings, dense, dtype, device, placed)
+            shaped = shaping(facts, texts, settings, dtype, device, placed)
             asked = stack.enter_context(TermSignal()) if stoppable else lambda: False
             kept = stack.enter_context(KeptParts(kept_folder(folder, family), shaped, placed.processes, asked))
         rehearsal = rehearse(family, model, texts, analysed, placed) if placed.processes.leads else {}
@@ -94,7 +93,7 @@ def score_family(
         writers = {} if kept else _open_stores(family, folder, stack)
         behind = stack.enter_context(WriteBehind(lambda metric, scores: writers[metric].add(scores)))
         sink = kept.add if kept else behind
-        scorer = Scorer(family, entries, dense, settings.candidates, run.summary, findings, sink)
+        scorer = Scorer(family, entries, settings.dense, settings.candidates, run.summary, findings, sink)
         for item in slabs_of(run):
             scorer.add(item)
             del item

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,10 +24,18 @@ DENSE_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """What shapes the stores: candidates a tensor, dense scores (``auto``, ``true``, ``false`` or metrics), probes."""
+    """What shapes the stores.
+
+    Attributes:
+        candidates: best weights of a tensor that are kept exactly.
+        dense: full names of the metrics whose every score is kept; see :func:`choose_dense`.
+        probes: Hutchinson probes.
+        seed: of the probes.
+
+    """
 
     candidates: int = 10_000
-    dense: str = "auto"
+    dense: frozenset[str] = frozenset()
     probes: int = 10
     seed: int = 42
 
@@ -45,16 +53,8 @@ def check_settings(family: str, settings: ScoringSettings) -> None:
         raise ConfigError("scoring.probes is too small", got=settings.probes, expected="at least 2")
 
 
-def choose_dense(setting: str, facts: Mapping[str, Any], folder: Path) -> set[str]:
-    """Return the full names of the metrics whose every score is kept, and log why; as :func:`dense_metrics`."""
-    names, reason = dense_metrics(setting, facts, folder)
-    what = {0: "off", len(METRICS): "on"}.get(len(names), ", ".join(sorted(names)))
-    choice("dense scores", what, reason, logger(__name__))
-    return names
-
-
-def dense_metrics(setting: str, facts: Mapping[str, Any], folder: Path) -> tuple[set[str], str]:
-    """Return the full names of the metrics whose every score is kept, and why.
+def choose_dense(setting: str, facts: Mapping[str, Any], folder: Path) -> frozenset[str]:
+    """Return the full names of the metrics whose every score is kept, and log why.
 
     Args:
         setting: ``true``, ``false``, ``auto``, or metrics with commas between them.
@@ -65,20 +65,23 @@ def dense_metrics(setting: str, facts: Mapping[str, Any], folder: Path) -> tuple
         ConfigError: the setting names an unknown metric.
 
     """
-    configured = "as configured"
+    reason = "as configured"
     if setting in ("false", "true"):
-        return set(METRICS) if setting == "true" else set(), configured
-    if setting != "auto":
+        names = frozenset(METRICS) if setting == "true" else frozenset()
+    elif setting != "auto":
         by_path = {m.path: m.name for m in METRICS.values()}
-        names = {by_path.get(name.strip(), name.strip()) for name in setting.split(",")}
+        names = frozenset(by_path.get(name.strip(), name.strip()) for name in setting.split(","))
         for name in sorted(names - set(METRICS)):
             raise unknown("metric in scoring.dense", name, {*METRICS, *by_path}, ConfigError)
-        return names, configured
-    needed = facts["analysed"]["n_weights"] * 4 * len(METRICS)
-    folder.mkdir(parents=True, exist_ok=True)
-    limit = min(DENSE_BYTES, shutil.disk_usage(folder).free // 4)
-    reason = f"all {len(METRICS)} metrics would take {needed / 1e9:.2f} GB, the limit is {limit / 1e9:.2f} GB"
-    return set(METRICS) if needed < limit else set(), reason
+    else:
+        needed = facts["analysed"]["n_weights"] * 4 * len(METRICS)
+        folder.mkdir(parents=True, exist_ok=True)
+        limit = min(DENSE_BYTES, shutil.disk_usage(folder).free // 4)
+        reason = f"all {len(METRICS)} metrics would take {needed / 1e9:.2f} GB, the limit is {limit / 1e9:.2f} GB"
+        names = frozenset(METRICS) if needed < limit else frozenset()
+    what = {0: "off", len(METRICS): "on"}.get(len(names), ", ".join(sorted(names)))
+    choice("dense scores", what, reason, logger(__name__))
+    return names
 
 
 def versions() -> dict[str, str]:
@@ -90,7 +93,6 @@ def shaping(
     facts: Mapping[str, Any],
     texts: Sequence[Sequence[int]],
     settings: ScoringSettings,
-    dense: Collection[str],
     dtype: torch.dtype,
     device: torch.device,
     placed: Placed,
@@ -104,7 +106,6 @@ def shaping(
         facts: the model's ``model.json``.
         texts: token ids of each text.
         settings: of the stage.
-        dense: full names of the metrics whose every score is kept.
         dtype: of weights and activations.
         device: where to compute.
         placed: where the model lies.
@@ -116,7 +117,7 @@ def shaping(
         "candidates": settings.candidates,
         "probes": settings.probes,
         "seed": settings.seed,
-        "dense": sorted(dense),
+        "dense": sorted(settings.dense),
         "dtype": str(dtype).removeprefix("torch."),
         "device": device.type,
         "memory plan": {k: v for k, v in asdict(placed.plan).items() if k not in ("inputs", "scratch")},
