@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def stage_digest(script: Path, data: Iterable[Path] = ()) -> str:
     files = stage_sources(script) | {path.resolve() for path in data}
     digest = hashlib.sha256()
     for name, file in sorted((file.relative_to(PACKAGE.parents[1]).as_posix(), file) for file in files):
-        digest.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
+        digest.update(f"{name}\0".encode() + _content(file) + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -43,28 +43,49 @@ def stage_sources(script: Path) -> set[Path]:
 
 @cache
 def _imported(file: Path) -> tuple[Path, ...]:
-    base = PACKAGE.parent
-    source = file.read_text(encoding="utf-8")
+    source = _content(file)
     found: list[Path] = []
-    for node in ast.walk(ast.parse(source)):
+    for node in _imports(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            start = file.relative_to(base).parts[: -node.level] if node.level else ()
+        else:
+            start = file.relative_to(PACKAGE.parent).parts[: -node.level] if node.level else ()
             module = ".".join((*start, *([node.module] if node.module else [])))
             names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
         for name in names:
-            found += _module_files(base, name.split("."))
-    if file.name == "__init__.py" and "import_module(" in source:
+            found += _module_files(name.split("."))
+    if file.name == "__init__.py" and b"import_module(" in source:
         found += sorted(file.parent.glob("*.py"))
     return tuple(found)
 
 
-def _module_files(base: Path, parts: list[str]) -> list[Path]:
-    if parts[0] != PACKAGE.name:
-        return []
-    packages = [base.joinpath(*parts[:n], "__init__.py") for n in range(1, len(parts) + 1)]
-    module = base.joinpath(*parts).with_suffix(".py")
-    return [file for file in (*packages, module) if file.is_file()]
+def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the import statements below a node; no expression is looked into, which is most of a file."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        below = getattr(node, part, ())
+        for one in below if isinstance(below, list) else ():
+            if isinstance(one, ast.Import | ast.ImportFrom):
+                yield one
+            else:
+                yield from _imports(one)
+
+
+def _module_files(parts: list[str]) -> list[Path]:
+    """Return the files of a module and of the packages that it is in; none of another package than this."""
+    modules = _modules()
+    names = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+    return [modules[name] for name in names if name in modules]
+
+
+@cache
+def _modules() -> dict[str, Path]:
+    """Return the file of each module of this package; listed and read once, for the workflow's every start waits."""
+    files = {file.relative_to(PACKAGE.parent).with_suffix(""): file for file in PACKAGE.rglob("*.py")}
+    return {
+        ".".join(name.parent.parts if name.name == "__init__" else name.parts): file for name, file in files.items()
+    }
+
+
+@cache
+def _content(file: Path) -> bytes:
+    return file.read_bytes()
