@@ -21,7 +21,7 @@ run: $(INSTALLED) ## run the default study on the bundled model, and say where t
 	@ls -1 results/archive/critical_weight_analysis_complete.zip
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/pytest -q -n 2 --dist loadgroup
+	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
 faults: $(INSTALLED) ## kill, starve and damage every stage in turn (half an hour); its table is docs/faults.md's
 	rm -f .pytest_cache/faults.jsonl && mkdir -p .pytest_cache

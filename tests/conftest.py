@@ -12,6 +12,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+LONG = ("test_processes", "test_slurm", "test_resume", "test_workflow", "test_architectures", "test_plots_analysis",
+        "test_analysis_benchmark", "test_no_token")  # fmt: skip
+"""Files that take minutes: begun first, so that not one worker ends with them while the other waits."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first. A file's tests go to one worker, in the order in which files are met."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:

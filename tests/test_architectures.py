@@ -15,7 +15,6 @@ TITLES = ("Falcon", "Phi-3", "Mixtral")
 """A fused tensor with one key-value head, another order of fusing with halves of the MLP, and experts."""
 
 
-@pytest.mark.xdist_group("architectures")
 @pytest.mark.timeout(900)
 def test_scores_of_a_run_are_the_twins_and_every_tensor_is_known(tmp_path: Path) -> None:
     write_study(tmp_path, TITLES)

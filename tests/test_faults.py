@@ -29,10 +29,7 @@ HERE = Path(__file__).parent
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 RUN = "results/a/tiny/mag_global_k9"
 
-pytestmark = [
-    pytest.mark.xdist_group("faults"),
-    pytest.mark.timeout(1800),
-]
+pytestmark = pytest.mark.timeout(1800)
 EVERY = pytest.mark.skipif(
     "FAULTS" not in os.environ, reason="every stage is harmed in turn: minutes; make faults runs it"
 )

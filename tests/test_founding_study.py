@@ -26,7 +26,7 @@ LISTED = {
 """Model, metric, mode, k and samples of the experiments that the first research report lists."""
 PHASES = {"p1_baseline", "p1.1_baseline", "p1.2_baseline", "p2"}
 
-pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

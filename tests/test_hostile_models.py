@@ -149,7 +149,6 @@ def test_hostile_model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, r
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("hostile")
 def test_shell_characters_in_paths_run_nothing(tmp_path: Path, record: Path) -> None:
     evil = "a b; touch pwned; $(touch pwned) `touch pwned` 'q' & "
     shutil.copytree(record.parent / "tiny", tmp_path / evil / "tiny")

@@ -31,7 +31,7 @@ CONFIG = {
     "scoring": {"device": "cpu", "candidates": 20},
 }
 
-pytestmark = [pytest.mark.xdist_group("no_token"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 SCRIPT = HERE.parent / "workflow" / "scripts" / "score.py"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
-pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 def run(*command: object, status: int = 0) -> str:

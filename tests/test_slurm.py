@@ -25,7 +25,7 @@ ENVIRONMENT = os.environ | {"PYTHONUNBUFFERED": "1"}
 ENVIRONMENT.pop("OMP_NUM_THREADS", None)  # how many threads a job has, its cores say
 DEFAULT = os.environ.get("SLURM_STUDY") == "default"
 # Every kind of job, in little: local, with a GPU's resources, grouped.
-TARGETS = ("all",) if DEFAULT else ("results/a/tiny/gradxw_perlayer_k5", "results/a/tiny/mag_global_k9")
+TARGETS = ("all",) if DEFAULT else ("results/a/tiny/gradxw_perlayer_k5",)
 CORES = 2
 ARCHIVE = "results/archive/critical_weight_analysis_complete.zip"
 # As on a cluster, but for the cores of one small machine, and with looks at the queue soon after another.
@@ -34,7 +34,7 @@ ON_SLURM = ("--workflow-profile", str(ROOT / "profiles" / "slurm"), "--cores", s
 
 FAULTS = pytest.mark.skipif("FAULTS" not in os.environ, reason="make faults runs it")
 
-pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.timeout(7200 if DEFAULT else 900)]
+pytestmark = pytest.mark.timeout(7200 if DEFAULT else 900)
 
 
 @pytest.fixture(scope="module")

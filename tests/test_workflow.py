@@ -40,7 +40,7 @@ CONFIG = {
 SCORED_B = ("results/b/tiny/scores/mag.h5", "results/b/tiny/tokens.json")
 EVERYTHING = ("all", *SCORED_B)
 
-pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 def snakemake(directory: Path, *words: str, checkout: Path = ROOT, end: str = "") -> subprocess.CompletedProcess[str]:
