@@ -95,6 +95,11 @@ def quantised(**settings: Any) -> Prepare:
     return config(quantization_config=settings)
 
 
+def quantised_beside(file: str, **settings: Any) -> Prepare:
+    """Let a file of its own say so, as earlier quantisers do."""
+    return lambda _, folder: (folder / file).write_text(json.dumps(settings))
+
+
 def other_format(_: HubServer, folder: Path) -> None:
     (folder / WEIGHTS).rename(folder / "consolidated.safetensors")
 
@@ -177,6 +182,8 @@ CASES = (
          "(bitsandbytes, 4 bits)"),
     Case("Quantised by GPTQ", quantised(quant_method="gptq", bits=4, group_size=128), "(gptq, 4 bits)"),
     Case("Quantised by AWQ", quantised(quant_method="awq", bits=4, group_size=128), "(awq, 4 bits)"),
+    Case("Quantised by GPTQ, told in a file of its own", quantised_beside("quantize_config.json", bits=8),
+         "(gptq, 8 bits)"),
     Case("Quantised to fp8", quantised(quant_method="fp8", weight_block_size=[128, 128]), "checkpoint (fp8)"),
     Case("Another hash than the hub tells", lambda hub, _: hub.hashes.update({WEIGHTS: "0" * 64}), "did not come as",
          fetches=True),

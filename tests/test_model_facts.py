@@ -359,6 +359,24 @@ def test_a_config_that_cannot_be_used_is_one_line(folder: Path, change: dict[str
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize(
+    "file, content, words",
+    [
+        (
+            "quantize_config.json",
+            '{"bits": 4, "group_size": 128}',
+            r"'tiny' is a quantised checkpoint \(gptq, 4 bits\)",
+        ),
+        ("quant_config.json", '{"w_bit": 4}', r"'tiny' is a quantised checkpoint \(awq, 4 bits\)"),
+        ("quantize_config.json", "no JSON", r"'tiny' is a quantised checkpoint \(gptq\): it holds"),
+    ],
+)
+def test_a_quantiser_that_tells_it_in_a_file_of_its_own(folder: Path, file: str, content: str, words: str) -> None:
+    (folder / file).write_text(content)
+    with pytest.raises(ModelError, match=words):
+        _record(folder)
+
+
 def test_a_config_that_is_no_json_is_one_line(folder: Path) -> None:
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelError, match="not a valid JSON file"):

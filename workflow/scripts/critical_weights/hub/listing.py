@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
+from ..model.config import QUANTISER_FILES
 from .retry import ask
 
 SMALL_FILES = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
+    *QUANTISER_FILES,
 )  # fmt: skip
-"""Config and tokenizer, under every name that transformers has for them."""
+"""Config and tokenizer, under every name that transformers has for them, and what tells that weights are quantised."""
 SAFETENSORS, PICKLES = "model.safetensors", "pytorch_model.bin"
 COMMIT = re.compile("[0-9a-f]{40}")
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx", ".pkl")

@@ -11,6 +11,8 @@ from ..errors import ModelError
 
 _QUANTISED = ("quantization_config", "compression_config", "quantization")
 """Keys under which quantisers describe themselves: transformers', earlier compressed-tensors', MLX's."""
+QUANTISER_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
+"""Files in which earlier versions of these did so, with no word in config.json."""
 
 
 def check_config(folder: Path, name: str) -> None:
@@ -26,10 +28,13 @@ def check_config(folder: Path, name: str) -> None:
         ModelError: it needs such code, or is quantised.
 
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        config = None
+    for file, method in QUANTISER_FILES.items():
+        if (folder / file).is_file():
+            told = _read(folder / file)
+            refuse_quantised(
+                {"quantization": {"quant_method": method, **(told if isinstance(told, dict) else {})}}, name
+            )
+    config = _read(folder / "config.json")
     if not isinstance(config, dict):
         return  # told when transformers reads it, as is a type that transformers does not know
     refuse_quantised(config, name)
@@ -47,6 +52,14 @@ def check_config(folder: Path, name: str) -> None:
         f"(trust_remote_code is off): transformers itself knows no model type '{kind}'",
         fix="Use a version of it that transformers supports, often of the same name with -hf, or a newer transformers",
     )
+
+
+def _read(path: Path) -> Any:
+    """Return what a JSON file holds; None where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def refuse_quantised(config: Mapping[str, Any], name: str) -> None:
@@ -76,7 +89,7 @@ def _how(quantiser: object) -> str:
     """Return the method and the bits in brackets, as far as the config tells."""
     if not isinstance(quantiser, Mapping):
         return ""
-    bits = next((n for n in (4, 8) if quantiser.get(f"load_in_{n}bit")), quantiser.get("bits"))
+    bits = next((n for n in (4, 8) if quantiser.get(f"load_in_{n}bit")), quantiser.get("bits", quantiser.get("w_bit")))
     told = [str(quantiser["quant_method"])[:30]] if quantiser.get("quant_method") else []
     told += [f"{bits} bits"] if isinstance(bits, int) else []
     return f" ({', '.join(told)})" if told else ""
