@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from critical_weights.targets import missing_texts, target_files
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = configs.read_config(ROOT / "config" / "config.yaml")
 RULES = {"all", "report", "rank"}
+OPTIONAL = {"datasets", "lm_eval", "triton"}
+"""Imported where they are installed."""
 
 
 def laid_over(own: dict[str, Any]) -> dict[str, Any]:
@@ -300,3 +304,16 @@ def test_conda_environment_has_the_versions_of_the_lock():
     pins = environment["dependencies"][-1]["pip"]
     assert {"torch", "transformers", "h5py", "pandas"} <= {pin.split("==")[0] for pin in pins}
     assert set(pins) <= set(lock)
+    known = {pin.split("==")[0].lower() for pin in pins}
+    packages = metadata.packages_distributions()
+    imported = set()
+    for file in PACKAGE.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.split(".")[0])
+    foreign = imported & set(packages) - set(sys.stdlib_module_names) - {PACKAGE.name, *OPTIONAL}
+    assert {"psutil", "numpy", "torch", "yaml", "PIL"} <= foreign
+    lacking = {name for name in foreign if not {found.lower() for found in packages[name]} & known}
+    assert not lacking, "imported by a stage and not in its environment"

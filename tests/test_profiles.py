@@ -45,6 +45,18 @@ def test_profiles_name_rules_of_the_workflow(tmp_path: Path) -> None:
     assert named <= rules
 
 
+def test_every_analysis_is_a_small_job_of_a_group() -> None:
+    """All but the last one, which waits for the interventions."""
+    text = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "workflow" / "rules").glob("*.smk"))
+    rules = re.findall(
+        r"(?m)^rule (\w+):\n(?:(?!^rule ).*\n)*?    log:\n        \"logs/\{phase\}/\{model\}/analysis/", text
+    )
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_text(encoding="utf-8"))
+    assert {"overlap", "rank_density", "stability"} <= set(rules)
+    assert set(rules) - {"criteria"} <= {name for name, group in profile["groups"].items() if group == "analysis"}
+    assert set(profile["groups"]) <= set(profile["set-resources"])
+
+
 @pytest.mark.timeout(300)
 def test_workflow_is_a_module_of_another(tmp_path: Path) -> None:
     write_study(tmp_path)

@@ -62,8 +62,8 @@ EXPERIMENTS = configs.experiments(config)
 
 ENVIRONMENT = str(WORKFLOW.parent / "envs" / "critical_weights.yaml")
 
-# Raise it by hand when model facts, token ids or scores would come out differently. The stages up to the scores carry
-# no digest of their code, so that a changed comment does not cost GPU hours.
+# Raise it by hand when model facts, token ids, scores, spikes or interventions would come out differently. The stages that
+# run a model carry no digest of their code, so that a changed comment does not cost GPU hours.
 SCORING_VERSION = 4
 
 

@@ -52,7 +52,7 @@ INTERVENTIONS_TABLE = Table(
         Column("perplexity", "float64", "exp of the mean negative log-likelihood per token, finite texts",
                optional=True),
         Column("agreement", "float64", "predictions whose most likely token is the unchanged model's", "fraction"),
-        Column("kl", "float64", "mean KL(unchanged || changed) over tokens, finite texts", "nats per token",
+        Column("kl", "float64", "mean KL(unchanged, changed) over tokens, finite texts", "nats per token",
                optional=True),
         Column("n_texts", "int64", "evaluation texts", "texts"),
         Column("n_tokens", "int64", "predicted tokens", "tokens"),
@@ -72,7 +72,7 @@ TEXTS_TABLE = Table(
         Column("change", "float64", "change of the summed negative log-likelihood; inf or empty (NaN) as it came out",
                "nats", optional=True),
         Column("agreed", "int64", "predictions whose most likely token is the unchanged model's", "tokens"),
-        Column("divergence", "float64", "sum of KL(unchanged || changed)", "nats", optional=True),
+        Column("divergence", "float64", "sum of KL(unchanged, changed)", "nats", optional=True),
     ),
 )  # fmt: skip
 SINGLE_WEIGHTS = Table(
@@ -95,7 +95,7 @@ SINGLE_WEIGHTS = Table(
         Column("first_order", "float64", "g * change", "nats per token"),
         Column("second_order", "float64", "first order + 1/2 h change^2, h the Fisher diagonal of the same texts",
                "nats per token"),
-        Column("kl", "float64", "mean KL(unchanged || changed) over tokens", "nats per token", optional=True),
+        Column("kl", "float64", "mean KL(unchanged, changed) over tokens", "nats per token", optional=True),
         Column("n_texts", "int64", "evaluation texts", "texts"),
         Column("n_tokens", "int64", "predicted tokens", "tokens"),
     ),

@@ -38,7 +38,7 @@ STRUCTURE = Table(
             "expected",
             "float64",
             "the same of as many weights in each tensor (selected_share, mean_depth, selected: in the model) placed at "
-            "random; exact, but for lines_to_cover, half_*, best_*, line_*: mean of seeded draws",
+            "random; exact, but for `lines_to_cover`, `half_*`, `best_*`, `line_*`: mean of seeded draws",
             optional=True,
         ),
         Column(
