@@ -15,6 +15,8 @@ for family in FAMILIES:
             f"logs/{{phase}}/{{model}}/score_{family}.log",
         benchmark:
             f"benchmarks/{{phase}}/{{model}}/score_{family}.tsv"
+        # Before analyses and figures, the longest family first: the interventions, longer still, wait for all of them.
+        priority: 2 if family == "curvature" else 1
         conda:
             ENVIRONMENT
         # The bundled model is so small that one thread serves it best, and several jobs fit side by side.

@@ -14,8 +14,8 @@ rule validate:
         "logs/{phase}/{model}/interventions/validate.log",
     benchmark:
         "benchmarks/{phase}/{model}/interventions/validate.tsv"
-    # The longest job of a study: begun first, the others run beside it.
-    priority: 1
+    # The longest job of a study: begun as soon as all scores are there, the others run beside it.
+    priority: 3
     conda:
         ENVIRONMENT
     threads: lambda wildcards: 1 if is_small(wildcards.model) else 8
