@@ -37,6 +37,7 @@ class Applied:
         unchanged: left as they were: zero was set to zero, or the stored format's rounding swallowed the change.
         nonfinite: that became infinite or NaN.
         before: of each tensor, the values as they were, in the order of the given indices.
+        after: of each tensor, the values as they are now, likewise.
         change: of each tensor, new minus old value (float64), likewise.
 
     """
@@ -46,6 +47,7 @@ class Applied:
     unchanged: int
     nonfinite: int
     before: dict[str, Tensor]
+    after: dict[str, Tensor]
     change: dict[str, Tensor]
 
 
@@ -89,7 +91,7 @@ def applied(
     saved: list[tuple[Tensor, tuple[Tensor, ...], Tensor]] = []
     counts = {"asked": 0, "changed": 0, "unchanged": 0, "nonfinite": 0}
     before: dict[str, Tensor] = {}
-    change: dict[str, Tensor] = {}
+    after: dict[str, Tensor] = {}
     try:
         for name, flat in places.items():
             tensor = parameters[name].detach()
@@ -100,8 +102,9 @@ def applied(
             saved.append((tensor, at, old))
             tensor[at] = new
             counts = _counted(counts, bits(old), bits(new), bits(tensor[at]), new, name)
-            before[name], change[name] = old, new.double() - old.double()
-        yield Applied(**counts, before=before, change=change)
+            before[name], after[name] = old, new
+        change = {name: new.double() - before[name].double() for name, new in after.items()}
+        yield Applied(**counts, before=before, after=after, change=change)
     finally:
         for tensor, at, old in reversed(saved):
             tensor[at] = old

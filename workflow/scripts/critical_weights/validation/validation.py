@@ -22,6 +22,7 @@ from ..log import logger, progress
 from ..tables.interventions import INTERVENTIONS_TABLE, in_order
 from .conditions import Condition, ValidationSettings, plan_conditions
 from .control_sets import deciles_of
+from .measured_once import MeasuredOnce
 from .single_trials import single_trials
 from .weight_sets import Places, union_of
 
@@ -93,16 +94,19 @@ def validate(
     union = union_of([condition.chosen.places for condition in conditions])
     evaluation = Evaluation(model, texts, device, spare)
     gradients = gradients_at(model, texts, union, device)
+    measured_once = MeasuredOnce(evaluation)
     rows: list[dict[str, Any]] = [_unchanged(evaluation)]
-    damages: list[Damage] = [evaluation.measure([])]
+    damages: list[Damage] = [measured_once.unchanged]
     for condition in progress(conditions, len(conditions), "interventions", "conditions"):
         chosen = condition.chosen
         seed = settings.seed if chosen.seed is None else chosen.seed
         change = (condition.intervention, condition.strength)
         with applied(model, chosen.places, *change, seed=seed, stored=stored) as done:
-            damages.append(evaluation.measure(chosen.places))
+            damages.append(measured_once(chosen.places, done))
         rows.append(_described(condition, done) | _predicted(done, chosen.places, union, gradients))
     _tell_outcomes(rows)
+    log.info("%d of %d conditions leave the weights as another one does, and are measured once",
+             measured_once.spared, len(conditions))  # fmt: skip
     changes = np.array([damage.change for damage in damages])
     frame = pd.DataFrame(rows).assign(condition=range(len(rows)))
     frame["dnll"], frame["low"], frame["high"] = intervals(changes, evaluation.predicted, settings.draws, settings.seed)
