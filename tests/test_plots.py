@@ -27,7 +27,7 @@ from critical_weights.plots import (
     sensitivity_distribution,
     sensitivity_heatmap,
 )
-from critical_weights.plots.cells import cells
+from critical_weights.plots.cells import cells, components, panel
 from critical_weights.plots.stats_file import check_stats
 from critical_weights.plots.style import line_styles, styled
 from critical_weights.plots.wording import percent, scientific, short
@@ -203,7 +203,7 @@ def test_layer_comparison_marks_tensors_of_zeros_and_breaks_their_line():
 
 def test_a_cell_of_several_tensors_is_the_mean_over_their_weights():
     stats = make_stats([("a", (2, 3), 0, "experts"), ("b", (10, 3), 0, "experts"), ("c", (4, 4), None, "head")], k=1)
-    rows = cells(stats)
+    rows = pd.DataFrame(cells(stats))
     a, b = stats["tensors"]["a"], stats["tensors"]["b"]
     assert rows["mean"][0] == pytest.approx((6 * a["mean"] + 30 * b["mean"]) / 36)
     assert rows[["panel", "tensors", "weights", "selected"]].to_numpy().tolist() == [
@@ -218,7 +218,7 @@ def test_a_cell_of_several_tensors_is_the_mean_over_their_weights():
 @pytest.mark.parametrize("case", CASES)
 def test_distribution_counts_every_weight_once(case):
     stats = CASES[case]
-    table = sensitivity_distribution.distribution_table(stats)
+    table = pd.DataFrame(sensitivity_distribution.distribution_table(stats))
     totals = table.groupby("component", sort=False)["weights"].sum()
     assert totals["all weights"] == stats["overall"]["num_weights"]
     assert totals.drop("all weights").sum() == stats["overall"]["num_weights"]
@@ -228,7 +228,7 @@ def test_distribution_counts_every_weight_once(case):
 
 def test_distribution_has_whole_octaves_that_hold_their_finer_bins():
     stats = CASES["226 tensors"]
-    table = sensitivity_distribution.distribution_table(stats)
+    table = pd.DataFrame(sensitivity_distribution.distribution_table(stats))
     bins = table[(table["component"] == "q_proj") & (table["high"] > 0)]
     assert (np.log2(bins["low"]) % 1 == 0).all()
     assert (bins["high"] == 2 * bins["low"]).all()
@@ -243,7 +243,7 @@ def test_distribution_spreads_the_wide_bin_of_subnormal_numbers():
     stats["histogram"] = {
         "edges": [2.0**-149, 2.0**-126, 2.0**-125.875], "counts": {"q_proj": [46, 5]}, "zeros": {"q_proj": 0},
     }  # fmt: skip
-    table = sensitivity_distribution.distribution_table(stats)
+    table = pd.DataFrame(sensitivity_distribution.distribution_table(stats))
     bins = table[(table["component"] == "q_proj") & (table["high"] > 0)]
     assert bins["high"].to_list() == [2.0**-126, 2.0**-125]
     assert bins["weights_per_octave"].to_list() == [2.0, 5.0]
@@ -255,7 +255,8 @@ def test_distribution_draws_log_steps_the_tail_and_the_threshold():
     upper, lower = drawn.figure.axes[:2]
     assert (upper.get_xscale(), upper.get_yscale()) == ("log", "log")
     steps = upper.patches[0].get_data()
-    bins = drawn.data[(drawn.data["component"] == "all weights") & (drawn.data["high"] > 0)]
+    table = pd.DataFrame(drawn.data)
+    bins = table[(table["component"] == "all weights") & (table["high"] > 0)]
     np.testing.assert_array_equal(steps.values, bins["weights_per_octave"])
     np.testing.assert_array_equal(steps.edges[:-1], bins["low"])
     assert steps.values[-1] >= 1 > upper.get_ylim()[0], "a single weight of the tail can be seen"
@@ -313,8 +314,9 @@ def test_heatmap_colours_the_mean_of_every_tensor():
     assert type(mesh.norm).__name__ == "LogNorm"
     assert outside.collections[0].norm is mesh.norm, "both panels share the scale"
     assert outside.collections[0].get_array().shape == (2, 1)
-    assert mesh.norm.vmin == pytest.approx(drawn.data["mean"].min())
-    assert mesh.norm.vmax == pytest.approx(drawn.data["mean"].max())
+    means = [row.mean for row in drawn.data]
+    assert mesh.norm.vmin == pytest.approx(min(means))
+    assert mesh.norm.vmax == pytest.approx(max(means))
     assert [label.get_text() for label in blocks.get_yticklabels()][-1] == "down_proj"
     assert not blocks.texts, "numbers do not fit into 32 columns"
     assert "mean grad_squared\n[(nats per token / weight)²]" in drawn_text(drawn.figure)
@@ -323,9 +325,8 @@ def test_heatmap_colours_the_mean_of_every_tensor():
 def test_heatmap_counts_the_selection_or_shows_the_highest_score_where_counting_says_nothing():
     drawn = sensitivity_heatmap.build(CASES["226 tensors"])
     lower = drawn.figure.axes[3].collections[0].get_array()
-    rows = drawn.data[drawn.data["component"] == "v_proj"]
-    assert drawn.data["selected"].sum() == 10_000
-    np.testing.assert_array_equal(lower.filled(0)[2], rows["selected"])
+    assert sum(row.selected for row in drawn.data) == 10_000
+    np.testing.assert_array_equal(lower.filled(0)[2], [row.selected for row in drawn.data if row.component == "v_proj"])
     assert "none selected" in drawn_text(drawn.figure)
     stats = CASES["226 tensors, per tensor"]
     drawn = sensitivity_heatmap.build(stats)
@@ -482,6 +483,19 @@ def test_two_runs_write_the_same_bytes_and_import_no_torch(inputs, tmp_path):
         assert b"Matplotlib" not in content, f"{name} names a version"
 
 
+def test_figures_of_one_experiment_are_drawn_without_pandas(inputs, tmp_path):
+    # Importing it takes as long as drawing one of them.
+    code = (
+        "import sys; from critical_weights.plots import RUN_FIGURES, draw\n"
+        "for figure in RUN_FIGURES: draw(figure, sys.argv[1:2], f'{sys.argv[2]}/{figure}.png', dpi=50)\n"
+        "print('pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(inputs / "stats.json"), str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
 def test_the_three_files_lie_beside_each_other_and_the_csv_holds_what_is_drawn(inputs, tmp_path):
     files = draw("layer_comparison", [inputs / "stats.json"], tmp_path / "plots" / "x.png")
     assert [file.name for file in files] == ["x.csv", "x.svg", "x.png"]
@@ -512,9 +526,9 @@ def test_drawing_leaves_the_users_own_settings_alone():
 def test_a_panel_can_be_drawn_into_axes_of_the_users():
     ax = matplotlib.figure.Figure().subplots()
     table = layer_comparison.layer_table(CASES["one block"])
-    styles = line_styles(table["component"].unique())
-    assert layer_comparison.draw_blocks(table[table["panel"] == "blocks"], styles, ax) is ax
-    assert len(layer_comparison.draw_blocks(table[table["panel"] == "blocks"], styles).lines) == 7
+    styles = line_styles(components(table))
+    assert layer_comparison.draw_blocks(panel(table, "blocks"), styles, ax) is ax
+    assert len(layer_comparison.draw_blocks(panel(table, "blocks"), styles).lines) == 7
 
 
 # ----------------------------------------------------------------------------------------------------- mistakes

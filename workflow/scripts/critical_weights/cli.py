@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import signal
 import sys
@@ -69,6 +70,8 @@ def run_stage(
         return status
     finally:
         stop_logging()
+        if _is_stage:
+            gc.freeze()  # as it ends, Python looks for garbage among all that libraries made: a fifth of a second
     return 0
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from .block_panels import build_panels
-from .cells import cells
 from .save import Drawn
-from .score_runs import Run, by_metric, population_of
+from .score_runs import Run, by_metric, cell_frame, population_of
 
 
 def relative_cells(runs: Sequence[Run], value: str) -> pd.DataFrame:
@@ -27,7 +26,7 @@ def relative_cells(runs: Sequence[Run], value: str) -> pd.DataFrame:
     """
     frames = []
     for metric, run in by_metric(runs).items():
-        rows = cells(run.stats)
+        rows = cell_frame(run)
         over = (rows["mean"] * rows["weights"]).sum() / rows["weights"].sum() if value == "mean" else rows["mean"]
         rows["value"] = (rows["mean" if value == "mean" else "max"] / over).fillna(0.0)
         frames.append(rows.assign(panel=metric))

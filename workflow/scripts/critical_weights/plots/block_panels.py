@@ -47,7 +47,7 @@ def draw_blocks(rows: pd.DataFrame, components: Sequence[str], norm: LogNorm, ax
             index="component", columns="layer", values="value"
         )
         grid = grid.reindex(index=names, columns=range(first, last + 1)).astype(float)
-        heat(ax, grid.where(grid > 0), norm, gap=gap)
+        heat(ax, grid.where(grid > 0).to_numpy(), norm, gap=gap)
         for row, column in np.argwhere(grid.to_numpy() == 0):
             ax.add_patch(Rectangle((column, row), 1, 1, facecolor=GREY, edgecolor="white", linewidth=gap))
         y = len(names) + _GAP

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from .block_panels import build_panels
-from .cells import cells
 from .save import Drawn
-from .score_runs import Run, population_of
+from .score_runs import Run, cell_frame, population_of
 from .small_multiples import nothing
 
 _EVEN = "perlayer"
@@ -29,7 +28,7 @@ def selected_table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     columns = ["panel", "metric", "layer", "component", "weights", "selected", "value"]
     frames = [
-        cells(run.stats).assign(panel=run.label, metric=run.metric)
+        cell_frame(run).assign(panel=run.label, metric=run.metric)
         for run in runs
         if run.stats["selection"]["mode"] != _EVEN
     ]

@@ -2,57 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
-import pandas as pd
+Row = TypeVar("Row")
+"""A :class:`Cell`, or what a figure keeps of one."""
 
-COLUMNS = ("panel", "layer", "component", "tensors", "weights", "mean", "max", "selected")
+
+class Cell(NamedTuple):
+    """A component of a block.
+
+    Attributes:
+        panel: blocks or outside.
+        layer: block; None outside.
+        component: its name.
+        tensors: how many; usually one.
+        weights: of all its tensors.
+        mean: score over all its weights, units of the metric.
+        max: likewise.
+        selected: selected weights.
+
+    """
+
+    panel: str
+    layer: int | None
+    component: str
+    tensors: int
+    weights: int
+    mean: float
+    max: float
+    selected: int
 
 
-def cells(stats: Mapping[str, Any]) -> pd.DataFrame:
+def cells(stats: Mapping[str, Any]) -> list[Cell]:
     """Return one row a (block, component).
-
-    Usually a row is one tensor. Where a block has several of one component, ``mean`` is over all their weights.
 
     Args:
         stats: checked ``sensitivity_stats.json``.
 
     Returns:
-        ``panel`` (blocks or outside), ``layer`` (block; empty outside), ``component``, ``tensors``, ``weights``,
-        ``mean`` and ``max`` score over all weights of the row, ``selected`` (number of selected weights); components
-        in the model's order, each from the first block to the last, those outside the blocks at the end.
+        The rows: components in the model's order, each from the first block to the last, those outside the blocks at
+        the end. Where a block has several tensors of one component, ``mean`` is over all their weights.
 
     """
-    tensors = pd.DataFrame(
-        [
-            {
-                "layer": entry["layer"],
-                "component": entry["component"],
-                "tensors": 1,
-                "weights": entry["num_weights"],
-                "sum": entry["mean"] * entry["num_weights"],
-                "max": float(entry["max"]),
-                "selected": entry["selected"],
-            }
-            for entry in stats["tensors"].values()
-        ]
-    ).astype({"layer": "Int64"})
-    tensors["panel"] = tensors["layer"].isna().map({True: "outside", False: "blocks"})
-    order = {name: i for i, name in enumerate(tensors["component"].unique())}
-    rows = tensors.groupby(["panel", "layer", "component"], dropna=False, as_index=False, sort=False).agg(
-        tensors=("tensors", "sum"),
-        weights=("weights", "sum"),
-        sum=("sum", "sum"),
-        max=("max", "max"),
-        selected=("selected", "sum"),
-    )
-    rows["mean"] = rows["sum"] / rows["weights"]
-    rows["order"] = rows["component"].map(order)
-    rows = rows.sort_values(["panel", "order", "layer"], kind="stable", ignore_index=True)
-    return rows[list(COLUMNS)]
+    tensors: dict[tuple[str, int | None], list[Mapping[str, Any]]] = {}
+    for entry in stats["tensors"].values():
+        tensors.setdefault((entry["component"], entry["layer"]), []).append(entry)
+    order = {name: place for place, name in enumerate(dict.fromkeys(component for component, _ in tensors))}
+    rows = []
+    for (component, layer), entries in tensors.items():
+        weights = sum(entry["num_weights"] for entry in entries)
+        total = math.fsum(entry["mean"] * entry["num_weights"] for entry in entries)
+        highest = float(max(entry["max"] for entry in entries))
+        selected = sum(entry["selected"] for entry in entries)
+        where = "outside" if layer is None else "blocks"
+        rows.append(Cell(where, layer, component, len(entries), weights, total / max(weights, 1), highest, selected))
+    return sorted(rows, key=lambda row: (row.panel, order[row.component], row.layer or 0))
 
 
-def panel(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+def panel(rows: Iterable[Row], name: str) -> list[Row]:
     """Return the rows of one panel: ``blocks`` or ``outside``."""
-    return rows[rows["panel"] == name]
+    return [row for row in rows if row.panel == name]
+
+
+def components(rows: Iterable[Row]) -> list[str]:
+    """Return the components of rows, each once, in their order."""
+    return list(dict.fromkeys(row.component for row in rows))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-import pandas as pd
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from .cells import cells, panel
+from .cells import cells, components, panel
 from .save import Drawn
 from .stats_file import population
 from .style import MUTED, line_styles, log_axis, new_axes, new_figure, styled, words
@@ -20,12 +20,23 @@ _ZERO_MARK = "all scores are 0"
 _MOST_BLOCK_LABELS = 16
 
 
-def layer_table(stats: Mapping[str, Any]) -> pd.DataFrame:
-    """Return what is drawn: ``panel, layer, component, tensors, weights, mean``; see :func:`.cells.cells`."""
-    return cells(stats)[["panel", "layer", "component", "tensors", "weights", "mean"]]
+class Mean(NamedTuple):
+    """A point: the mean score of a component of a block; see :class:`.cells.Cell`."""
+
+    panel: str
+    layer: int | None
+    component: str
+    tensors: int
+    weights: int
+    mean: float
 
 
-def draw_blocks(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+def layer_table(stats: Mapping[str, Any]) -> list[Mean]:
+    """Return what is drawn, a row a (block, component)."""
+    return [Mean(*cell[: len(Mean._fields)]) for cell in cells(stats)]
+
+
+def draw_blocks(rows: Sequence[Mean], styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
     """Draw a line a component over the blocks, log y; a cell of zeros is a mark on the lower edge.
 
     Args:
@@ -36,32 +47,33 @@ def draw_blocks(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax:
     """
     ax = ax if ax is not None else new_axes()
     stacked: Counter[float] = Counter()
-    for component, line in rows.groupby("component", sort=False):
-        x, y = line["layer"].to_numpy(dtype=float), line["mean"].to_numpy(dtype=float)
+    for component in components(rows):
+        x, y = np.array([(row.layer, row.mean) for row in rows if row.component == component], dtype=float).T
         style = styles[component]
         # NaN breaks the line where a score has no place on a log axis.
-        ax.plot(x, pd.Series(y).where(y > 0), label=short(component), markersize=4, linewidth=1.3, **style)
+        ax.plot(x, np.where(y > 0, y, np.nan), label=short(component), markersize=4, linewidth=1.3, **style)
         for block in x[y == 0]:
             _mark_zero(ax, block, stacked[block], style)
             stacked[block] += 1
     ax.set_xlabel("transformer block")
-    first, last = int(rows["layer"].min()), int(rows["layer"].max())
+    blocks = [row.layer for row in rows if row.layer is not None]
+    first, last = min(blocks), max(blocks)
     ax.set_xticks(range(first, last + 1, -(-(last - first + 1) // _MOST_BLOCK_LABELS)))
     ax.set_xlim(first - 0.5, last + 0.5)
     return ax
 
 
-def draw_outside(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+def draw_outside(rows: Sequence[Mean], styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
     """Draw a point a component outside the blocks; arguments as for :func:`draw_blocks`."""
     ax = ax if ax is not None else new_axes()
-    for x, (component, mean) in enumerate(zip(rows["component"], rows["mean"], strict=True)):
-        style = {**styles[component], "linestyle": "none"}
-        if mean > 0:
-            ax.plot([x], [mean], markersize=6, **style)
+    for x, row in enumerate(rows):
+        style = {**styles[row.component], "linestyle": "none"}
+        if row.mean > 0:
+            ax.plot([x], [row.mean], markersize=6, **style)
         else:
             _mark_zero(ax, x, 0, style)
     ax.set_xticks(
-        range(len(rows)), [short(name) for name in rows["component"]], rotation=40, ha="right", rotation_mode="anchor"
+        range(len(rows)), [short(row.component) for row in rows], rotation=40, ha="right", rotation_mode="anchor"
     )
     ax.set_xlim(-0.7, len(rows) - 0.3)
     return ax
@@ -77,10 +89,9 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
     """Draw the figure: blocks at the left, the tensors outside them in a narrow panel of the same scale."""
     table = layer_table(stats)
     inside, outside = panel(table, "blocks"), panel(table, "outside")
-    styles = line_styles(table["component"].unique())
+    styles = line_styles(components(table))
     with styled():
-        n_lines = inside["component"].nunique()
-        figure = new_figure(max(4.6, 1.8 + 0.19 * n_lines))
+        figure = new_figure(max(4.6, 1.8 + 0.19 * len(components(inside))))
         axes = _panels(figure, len(inside), len(outside))
         if len(inside):
             draw_blocks(inside, styles, axes[0])
@@ -90,13 +101,13 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
         axes[0].set_ylabel(unit_label(f"mean {stats['metric']} score", stats["units"]))
         for ax in axes:
             ax.grid(True, axis="y")
-            if (table["mean"] > 0).any():
+            if any(row.mean > 0 for row in table):
                 log_axis(ax.yaxis)
             else:
                 ax.set_yticks([])
         handles, labels = axes[0].get_legend_handles_labels() if len(inside) else ([], [])
         notes = []
-        if (table["mean"] == 0).any():
+        if any(row.mean == 0 for row in table):
             handles.append(Line2D([], [], color=MUTED, marker="o", fillstyle="none", linestyle="none"))
             labels.append(_ZERO_MARK)
             notes.append("Hollow marks on the lower edge: every score of the tensor is exactly 0.")
@@ -108,8 +119,8 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
     return Drawn(figure, table)
 
 
-def _population(stats: Mapping[str, Any], table: pd.DataFrame) -> str:
-    most = int(table["tensors"].max())
+def _population(stats: Mapping[str, Any], table: Sequence[Mean]) -> str:
+    most = max(row.tensors for row in table)
     point = "a tensor" if most == 1 else f"a component of a block (up to {most} tensors)"
     return f"Each point: mean over every weight of {point}. Drawn: {population(stats)}."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -58,22 +59,26 @@ def draw_profile(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax
 
     """
     ax = ax if ax is not None else new_axes()
-    inside, outside = rows[rows["layer"].notna()], rows[rows["layer"].isna()]
-    first, last = (int(inside["layer"].min()), int(inside["layer"].max())) if len(inside) else (0, 0)
+    layers, values = (rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("layer", "value"))
+    names, outside = rows["component"].to_numpy(), np.isnan(layers)
+    inside = layers[~outside]
+    first, last = (int(inside.min()), int(inside.max())) if len(inside) else (0, 0)
     few = last - first < 16
-    for component, line in inside.groupby("component", sort=False):
+    for component in dict.fromkeys(names[~outside]):
+        own = (names == component) & ~outside
         # A score of 0 has no place on a log axis: NaN breaks the line there.
+        y = np.where(values[own] > 0, values[own], np.nan)
         look = styles[component] if few else {**styles[component], "marker": ""}
-        ax.plot(line["layer"].astype(float), line["value"].where(line["value"] > 0), **options(linewidth=1, **look))
+        ax.plot(layers[own], y, **options(linewidth=1, **look))
     step = max(1.0, (last - first + 1) / 12)
     x = float(last)
-    for component, value in zip(outside["component"], outside["value"], strict=True):
+    for component, value in zip(names[outside], values[outside], strict=True):
         x += step
         if value > 0:
             ax.plot([x], [value], **options(markersize=5, **{**styles[component], "linestyle": "none"}))
     if len(inside):
         block_ticks(ax, first, last, 6)
-        if len(outside):
+        if outside.any():
             ax.axvline(last + step / 2, color=MUTED, linewidth=0.6)
     else:
         ax.set_xticks([])

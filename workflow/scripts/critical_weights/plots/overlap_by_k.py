@@ -55,13 +55,13 @@ def draw_metric(pairs: pd.DataFrame, metric: str, styles: Mapping[str, Mapping[s
     for name, line in own.groupby(other, sort=False):
         line = line.sort_values("k")
         look = options(**styles[name])
-        y = line["share"].clip(lower=floor)
-        ax.plot(
-            line["k"], line["share"].where(line["share"] > 0), label=name, **{**look, "marker": "", "clip_on": False}
-        )
-        for exact, marks in line.groupby("complete"):
+        k, share, complete = (line[column].to_numpy() for column in ("k", "share", "complete"))
+        ax.plot(k, np.where(share > 0, share, np.nan), label=name, **{**look, "marker": "", "clip_on": False})
+        for exact in np.unique(complete):
             face = look["color"] if exact else "white"
-            ax.plot(marks["k"], y[marks.index], **{**look, "linestyle": "none", "markerfacecolor": face}, clip_on=False)
+            marks = np.maximum(share, floor)[complete == exact]
+            ax.plot(k[complete == exact], marks, **{**look, "linestyle": "none", "markerfacecolor": face},
+                    clip_on=False)  # fmt: skip
     chance = own.groupby("k")["expected_share"].mean().dropna()
     if len(chance):
         ax.plot(chance.index, chance.clip(lower=floor), color=DARK, linestyle=(0, (1, 1.5)), linewidth=1.2)

@@ -71,7 +71,8 @@ def draw_matrix(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     heatmap(grid, ax=ax, vmin=0, vmax=1, cmap=COLOUR_MAP, linewidths=0.5, linecolor="white", cbar=False,
             xticklabels=False, yticklabels=False)  # fmt: skip
-    write_numbers(ax, ax.collections[0], grid, texts.to_numpy(), size=8)  # seaborn's own are paler on middle colours
+    # Seaborn's own numbers are paler on middle colours.
+    write_numbers(ax, ax.collections[0], grid.to_numpy(), texts.to_numpy(), size=8)
     ax.tick_params(length=0)
     for i in range(len(names)):
         ax.add_patch(Rectangle((i, i), 1, 1, facecolor=GREY, edgecolor="white", hatch="////", linewidth=0.5))

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import TableError
+from .cells import cells
 from .stats_file import read_stats
 from .wording import count
 
@@ -64,6 +65,11 @@ def component_order(runs: Sequence[Run]) -> list[str]:
     entries = [entry for run in runs for entry in run.stats["tensors"].values()]
     entries.sort(key=lambda entry: entry["layer"] is None)
     return list(dict.fromkeys(entry["component"] for entry in entries))
+
+
+def cell_frame(run: Run) -> pd.DataFrame:
+    """Return one row a component of a block, ``layer`` empty outside the blocks; see :class:`.cells.Cell`."""
+    return pd.DataFrame(cells(run.stats)).astype({"layer": "Int64"})
 
 
 def tensor_frame(run: Run) -> pd.DataFrame:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
+from .cells import components
 from .save import Drawn
 from .stats_file import population, selection_line
 from .style import COLOUR_MAP, DARK, log_axis, log_bar, new_axes, new_figure, styled, words
@@ -20,7 +20,27 @@ _FILL = "#9dbcd4"
 _SELECTION = "#D55E00"
 
 
-def distribution_table(stats: Mapping[str, Any]) -> pd.DataFrame:
+class Bin(NamedTuple):
+    """A bin of a component's histogram.
+
+    Attributes:
+        component: its name, or "all weights".
+        low: lower edge, units of the metric; 0 for scores of exactly 0.
+        high: upper edge, likewise.
+        weights: that score so.
+        weights_per_octave: differs from ``weights`` only in the bin of the subnormal numbers, which is 23 octaves
+            wide; None for zeros.
+
+    """
+
+    component: str
+    low: float
+    high: float
+    weights: int
+    weights_per_octave: float | None
+
+
+def distribution_table(stats: Mapping[str, Any]) -> list[Bin]:
     """Return the histogram of all scores in whole octaves (factors of 2).
 
     The finer bins of the statistics are summed: in an octave a single weight of the tail still counts 1, and some
@@ -30,9 +50,7 @@ def distribution_table(stats: Mapping[str, Any]) -> pd.DataFrame:
         stats: checked ``sensitivity_stats.json``.
 
     Returns:
-        ``component`` (or "all weights"), ``low``, ``high`` (edges of the bin; both 0 for scores of exactly 0),
-        ``weights``, ``weights_per_octave`` (empty for zeros; differs from ``weights`` only in the bin of the
-        subnormal numbers, which is 23 octaves wide).
+        The bins of all weights, then those of each component: zeros first, then from the lowest up.
 
     """
     histogram = stats["histogram"]
@@ -47,19 +65,16 @@ def distribution_table(stats: Mapping[str, Any]) -> pd.DataFrame:
     low = np.ldexp(1.0, octave[starts])
     high = np.maximum(np.append(low[1:], 0.0), np.maximum.reduceat(edges[1:], starts) if len(starts) else 0.0)
     high = np.maximum(high, 2 * low)
-    frames = []
+    table = []
     for name, values in counts.items():
         merged = np.add.reduceat(values, starts) if len(starts) else np.empty(0, dtype=np.int64)
-        per_octave = merged / np.log2(high / low)
-        zero = pd.DataFrame({"low": [0.0], "high": [0.0], "weights": [zeros[name]], "weights_per_octave": [np.nan]})
-        bins = pd.DataFrame({"low": low, "high": high, "weights": merged, "weights_per_octave": per_octave})
-        frame = pd.concat([zero, bins], ignore_index=True)
-        frame.insert(0, "component", name)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+        columns = (low, high, merged, merged / np.log2(high / low))
+        table.append(Bin(name, 0.0, 0.0, zeros[name], None))
+        table += [Bin(name, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return table
 
 
-def draw_histogram(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def draw_histogram(table: Sequence[Bin], ax: Axes | None = None) -> Axes:
     """Draw the histogram of all weights as a step, both axes log, so that single weights of the tail are visible.
 
     Args:
@@ -68,24 +83,23 @@ def draw_histogram(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     """
     ax = ax if ax is not None else new_axes()
-    rows = _bins(table, ALL)
+    edges, values = _steps(table, ALL)
     ax.set_ylabel("weights per octave\n(factor 2 of score)")
-    if not len(rows):
+    if not len(values):
         ax.text(0.5, 0.5, "every score is exactly 0", transform=ax.transAxes, ha="center")
         ax.set(xticks=[], yticks=[])
         return ax
-    edges = np.append(rows["low"], rows["high"].iloc[-1])
-    ax.stairs(rows["weights_per_octave"], edges, fill=True, color=_FILL, label=ALL)
-    ax.stairs(rows["weights_per_octave"], edges, color=DARK, linewidth=0.8, label="_outline")
+    ax.stairs(values, edges, fill=True, color=_FILL, label=ALL)
+    ax.stairs(values, edges, color=DARK, linewidth=0.8, label="_outline")
     log_axis(ax.xaxis, 8)
     log_axis(ax.yaxis)
     ax.set_xlim(edges[0] / 2, edges[-1] * 2)
-    ax.set_ylim(0.5, 3 * float(rows["weights_per_octave"].max()))
+    ax.set_ylim(0.5, 3 * float(values.max()))
     ax.grid(True)
     return ax
 
 
-def draw_components(table: pd.DataFrame, selected: Mapping[str, int], ax: Axes | None = None) -> Axes:
+def draw_components(table: Sequence[Bin], selected: Mapping[str, int], ax: Axes | None = None) -> Axes:
     """Draw a strip a component, its colour the weights per octave; zeros and selected weights as numbers beside it.
 
     Args:
@@ -95,32 +109,39 @@ def draw_components(table: pd.DataFrame, selected: Mapping[str, int], ax: Axes |
 
     """
     ax = ax if ax is not None else new_axes()
-    names = [name for name in table["component"].unique() if name != ALL]
-    rows = [_bins(table, name) for name in names]
-    values = np.stack([row["weights_per_octave"] for row in rows])
+    names = [name for name in components(table) if name != ALL]
+    edges = _steps(table, ALL)[0]
+    values = np.stack([_steps(table, name)[1] for name in names])
     if values.size:
-        edges = np.append(rows[0]["low"], rows[0]["high"].iloc[-1])
         top = max(float(values.max()), 2.0)
         ax.pcolormesh(edges, np.arange(len(names) + 1), np.ma.masked_equal(values, 0), cmap=COLOUR_MAP,
                       norm=LogNorm(min(1.0, float(values[values > 0].min())), top))  # fmt: skip
+        ax.hlines(range(1, len(names)), 0, 1, transform=ax.get_yaxis_transform(), color="white", linewidth=1.5)
         log_axis(ax.xaxis, 8)
     ax.set_ylim(len(names), 0)
     ax.set_yticks(np.arange(len(names)) + 0.5, [short(name) for name in names])
     ax.tick_params(axis="y", length=0)
-    for y in range(1, len(names)):
-        ax.axhline(y, color="white", linewidth=1.5)
     _column(ax, 1.09, "zeros", [percent(_zero_share(table, name)) for name in names])
     _column(ax, 1.2, "selected", [count(int(selected.get(name, 0))) for name in names])
     return ax
 
 
-def _bins(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    return table[(table["component"] == name) & (table["high"] > 0)]
+def _steps(table: Sequence[Bin], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of a component's bins above 0, and its weights per octave in each."""
+    rows = [row for row in table if row.component == name and row.high > 0]
+    edges = [row.low for row in rows] + [row.high for row in rows[-1:]]
+    return np.array(edges), np.array([row.weights_per_octave for row in rows], dtype=float)
 
 
-def _zero_share(table: pd.DataFrame, name: str) -> float:
-    rows = table[table["component"] == name]
-    return float(rows.loc[rows["high"] == 0, "weights"].sum() / max(rows["weights"].sum(), 1))
+def _zeros(table: Sequence[Bin], name: str) -> tuple[int, int]:
+    """Return how many weights of a component score exactly 0, and how many have a finite score."""
+    rows = [row for row in table if row.component == name]
+    return sum(row.weights for row in rows if row.high == 0), sum(row.weights for row in rows)
+
+
+def _zero_share(table: Sequence[Bin], name: str) -> float:
+    zeros, finite = _zeros(table, name)
+    return zeros / max(finite, 1)
 
 
 def _column(ax: Axes, x: float, head: str, texts: Sequence[str]) -> None:
@@ -135,7 +156,7 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
     table = distribution_table(stats)
     selection = stats["selection"]
     selected = {name: entry["num_weights"] for name, entry in selection["by_component"].items()}
-    rows = max(len(table["component"].unique()) - 1, 1)
+    rows = max(len(components(table)) - 1, 1)
     strips = 0.45 + 0.21 * rows
     with styled():
         figure = new_figure(1.5 + 2.2 + strips)
@@ -164,10 +185,9 @@ def _mark_selection(selection: Mapping[str, Any], axes: Sequence[Axes]) -> list[
     return []
 
 
-def _population(stats: Mapping[str, Any], table: pd.DataFrame) -> str:
-    rows = table[table["component"] == ALL]
-    zeros = int(rows.loc[rows["high"] == 0, "weights"].sum())
+def _population(stats: Mapping[str, Any], table: Sequence[Bin]) -> str:
+    zeros, finite = _zeros(table, ALL)
     zero = f"{count(zeros)} ({percent(_zero_share(table, ALL))}) score exactly 0" if zeros else "none scores exactly 0"
     line = f"{population(stats).capitalize()}; {zero}"
-    missing = stats["overall"]["num_weights"] - int(rows["weights"].sum())
+    missing = stats["overall"]["num_weights"] - finite
     return f"{line}; {count(missing)} have no finite score." if missing > 0 else f"{line}."

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from .cells import cells, panel
+from .cells import Cell, cells, components, panel
 from .save import Drawn
 from .stats_file import population, selection_line
 from .style import COLOUR_MAP, GREY, MUTED, heat, log_bar, new_axes, new_figure, styled, words, write_numbers
@@ -29,7 +28,7 @@ _MOST_BLOCK_LABELS = 16
 
 
 def draw_cells(
-    rows: pd.DataFrame, value: str, norm: LogNorm, ax: Axes | None = None, numbers: bool = False, hatch: str = "////"
+    rows: Sequence[Cell], value: str, norm: LogNorm, ax: Axes | None = None, numbers: bool = False, hatch: str = "////"
 ) -> Axes:
     """Draw one panel: components down, blocks across (or a single column outside the blocks), log colours.
 
@@ -45,28 +44,32 @@ def draw_cells(
 
     """
     ax = ax if ax is not None else new_axes()
-    grid = _grid(rows, value)
-    mesh = heat(ax, grid.where(grid > 0), norm)
+    grid, first = _grid(rows, value)
+    positive = np.where(grid > 0, grid, np.nan)
+    mesh = heat(ax, positive, norm)
     ax.set_xticks([])
-    ax.set_yticks(np.arange(len(grid)) + 0.5, [short(name) for name in grid.index])
+    ax.set_yticks(np.arange(len(grid)) + 0.5, [short(name) for name in components(rows)])
     if numbers:
         write = (lambda x: count(int(x))) if value == "selected" else scientific
-        texts = [[write(x) if x > 0 else "" for x in line] for line in grid.to_numpy()]
-        write_numbers(ax, mesh, grid.where(grid > 0), texts, size=7)
-    for y, x in np.argwhere(grid.to_numpy() == 0):
+        texts = [[write(x) if x > 0 else "" for x in line] for line in grid]
+        write_numbers(ax, mesh, positive, texts, size=7)
+    for y, x in np.argwhere(grid == 0):
         ax.add_patch(Rectangle((x, y), 1, 1, facecolor=GREY, edgecolor="white", hatch=hatch, linewidth=0.5))
-    if rows["layer"].notna().all():
-        step = -(-grid.shape[1] // _MOST_BLOCK_LABELS)
-        ax.set_xticks(np.arange(0, grid.shape[1], step) + 0.5, [str(block) for block in grid.columns[::step]])
+    if first is not None:
+        across = np.arange(0, grid.shape[1], -(-grid.shape[1] // _MOST_BLOCK_LABELS))
+        ax.set_xticks(across + 0.5, [str(first + x) for x in across])
     return ax
 
 
-def _grid(rows: pd.DataFrame, value: str) -> pd.DataFrame:
-    outside = rows["layer"].isna().all()
-    across = pd.Series(0, index=rows.index) if outside else rows["layer"].astype("int64")
-    grid = rows.assign(across=across).pivot(index="component", columns="across", values=value)
-    columns = range(int(across.min()), int(across.max()) + 1)
-    return grid.reindex(index=rows["component"].unique(), columns=columns).astype(float)
+def _grid(rows: Sequence[Cell], value: str) -> tuple[np.ndarray, int | None]:
+    """Return a value by component and block, NaN where there is no tensor, and the first block (None outside)."""
+    blocks = [row.layer for row in rows if row.layer is not None]
+    first, width = (min(blocks), max(blocks) - min(blocks) + 1) if blocks else (None, 1)
+    names = components(rows)
+    grid = np.full((len(names), width), np.nan)
+    for row in rows:
+        grid[names.index(row.component), (row.layer or 0) - (first or 0)] = getattr(row, value)
+    return grid, first
 
 
 def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
@@ -84,12 +87,13 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
         "selected": "selected weights",
     }
     inside, outside = panel(table, "blocks"), panel(table, "outside")
-    rows = max(inside["component"].nunique(), outside["component"].nunique())
+    rows = max(len(components(inside)), len(components(outside)))
     with styled():
         figure = new_figure(2.2 + 2 * (0.45 + max(_CELL_HEIGHT * rows, _LEAST_HEIGHT)))
         grid, width = _layout(figure, inside, len(outside))
         for line, value in enumerate(("mean", second)):
-            norm = _norm(table[value])
+            positive = [x for row in table if (x := getattr(row, value)) > 0]
+            norm = _norm(positive)
             hatch = "" if value == "selected" else "////"
             draw = {"value": value, "norm": norm, "numbers": width >= _NUMBER_WIDTH, "hatch": hatch}
             axes = []
@@ -100,7 +104,7 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
                 axes.append(_draw_outside(outside, figure.add_subplot(grid[line, 1]), draw, rows))
             for ax in axes:
                 ax.set_ylim(rows, 0)
-            if (table[value] > 0).any():
+            if positive:
                 bar = figure.add_subplot(grid[line, 2])
                 log_bar(figure, norm, COLOUR_MAP, labels[value], cax=bar)
         _legend(figure, table, inside, second)
@@ -112,16 +116,16 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
 _HEADINGS = {"mean": "mean score", "max": "highest score", "selected": "selected weights"}
 
 
-def _layout(figure: Figure, inside: pd.DataFrame, n_outside: int) -> tuple[Any, float]:
+def _layout(figure: Figure, inside: Sequence[Cell], n_outside: int) -> tuple[Any, float]:
     """Return a grid of two lines (blocks, outside, colour bar, empty rest) and the width of a cell, inches."""
-    blocks = int(inside["layer"].max() - inside["layer"].min()) + 1 if len(inside) else 0
+    blocks = _grid(inside, "mean")[0].shape[1] if inside else 0
     width = min(_WIDEST_CELL, _BLOCKS_WIDTH / max(blocks, 1))
     side = max(width, 0.3) if n_outside else 0.01
     rest = max(_BLOCKS_WIDTH - blocks * width, 0.01)
     return figure.add_gridspec(2, 4, width_ratios=[max(blocks * width, 0.01), side, 0.13, rest]), width
 
 
-def _draw_outside(rows: pd.DataFrame, ax: Axes, draw: Mapping[str, Any], height: int) -> Axes:
+def _draw_outside(rows: Sequence[Cell], ax: Axes, draw: Mapping[str, Any], height: int) -> Axes:
     draw_cells(rows, ax=ax, **draw)
     ax.yaxis.tick_right()
     ax.tick_params(length=0)
@@ -129,21 +133,20 @@ def _draw_outside(rows: pd.DataFrame, ax: Axes, draw: Mapping[str, Any], height:
     return ax
 
 
-def _norm(values: pd.Series) -> LogNorm:
-    """Return the log scale of the positive values; a lone value gets a factor 2 to each side."""
-    positive = values[values > 0]
-    low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 1.0)
+def _norm(positive: Sequence[float]) -> LogNorm:
+    """Return the log scale of positive values; a lone value gets a factor 2 to each side."""
+    low, high = (min(positive), max(positive)) if positive else (1.0, 1.0)
     return LogNorm(low, high) if high > low else LogNorm(low / 2, high * 2)
 
 
-def _legend(figure: Figure, table: pd.DataFrame, inside: pd.DataFrame, second: str) -> None:
+def _legend(figure: Figure, table: Sequence[Cell], inside: Sequence[Cell], second: str) -> None:
     """Explain the cells without a colour, those that occur."""
     handles: list[Patch] = []
-    if (table["mean"] == 0).any():
+    if any(row.mean == 0 for row in table):
         handles.append(Patch(facecolor=GREY, edgecolor="white", hatch="////", label="all scores are 0"))
-    if second == "selected" and (table["selected"] == 0).any():
+    if second == "selected" and any(row.selected == 0 for row in table):
         handles.append(Patch(facecolor=GREY, label="none selected"))
-    if len(inside) and _grid(inside, "weights").isna().to_numpy().any():
+    if inside and np.isnan(_grid(inside, "weights")[0]).any():
         handles.append(Patch(facecolor="white", edgecolor=MUTED, linewidth=0.5, label="no such tensor in this block"))
     if handles:
         figure.legend(handles=handles, loc="outside lower left", ncols=len(handles))

@@ -10,7 +10,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
@@ -57,8 +56,7 @@ _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "path",  # looks the same without the font installed
     "svg.hashsalt": "critical weights",  # else element ids are drawn at random
 }
-_TITLE_POINTS, _TEXT_POINTS = 11, 8.5
-_CHARACTERS_PER_INCH = 15.5
+_TITLE_POINTS, _TEXT_POINTS, _CHARACTERS_PER_INCH = 11, 8.5, 15.5
 
 
 @contextmanager
@@ -169,6 +167,8 @@ def log_axis(axis: Axis, most: int = 5) -> None:
 
     Minor ticks are not drawn: they cost half of a figure's time and say little over many orders of magnitude.
     """
+    if isinstance(axis.get_major_locator(), FewTicks):  # panels that share an axis share its scale and its ticks
+        return
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_locator(FewTicks(numticks=most))
     axis.set_major_formatter(POWERS)
@@ -194,7 +194,7 @@ class FewTicks(LogLocator):
         return even if len(even) > len(inside) else inside
 
 
-def heat(ax: Axes, grid: pd.DataFrame, norm: Normalize, colours: str = COLOUR_MAP, gap: float = 0.5) -> QuadMesh:
+def heat(ax: Axes, grid: np.ndarray, norm: Normalize, colours: str = COLOUR_MAP, gap: float = 0.5) -> QuadMesh:
     """Draw a table of numbers as coloured cells of size 1, the first row on top; NaN has no colour.
 
     Args:
@@ -205,9 +205,8 @@ def heat(ax: Axes, grid: pd.DataFrame, norm: Normalize, colours: str = COLOUR_MA
         gap: width of the white lines between the cells, points.
 
     """
-    values = np.ma.masked_invalid(grid.to_numpy(dtype=float))
     edges = {"edgecolors": "white", "linewidth": gap} if gap else {}
-    mesh = ax.pcolormesh(values, norm=norm, cmap=colours, **edges)
+    mesh = ax.pcolormesh(np.ma.masked_invalid(grid), norm=norm, cmap=colours, **edges)
     ax.set_xlim(0, grid.shape[1])
     ax.set_ylim(grid.shape[0], 0)
     ax.tick_params(length=0)
@@ -227,14 +226,13 @@ def log_bar(figure: Figure, norm: LogNorm, colours: str, label: str, **place: An
         place: where it stands, as ``Figure.colorbar`` takes it: ``cax``, or ``ax`` and more.
 
     """
-    bar = figure.colorbar(
-        ScalarMappable(norm, colours), format=POWERS, ticks=FewTicks(numticks=7), label=label, **place
-    )
+    scale = ScalarMappable(norm, colours)
+    bar = figure.colorbar(scale, format=POWERS, ticks=FewTicks(numticks=7), label=label, **place)
     bar.ax.minorticks_off()
     return bar
 
 
-def write_numbers(ax: Axes, mesh: Any, grid: pd.DataFrame, texts: Sequence[Sequence[str]], size: float) -> None:
+def write_numbers(ax: Axes, mesh: Any, grid: np.ndarray, texts: Sequence[Sequence[str]], size: float) -> None:
     """Write a text into each coloured cell of a heat map, dark or white, whichever is easier to read on its colour.
 
     Args:
@@ -245,9 +243,8 @@ def write_numbers(ax: Axes, mesh: Any, grid: pd.DataFrame, texts: Sequence[Seque
         size: points.
 
     """
-    for y, x in np.argwhere(grid.notna().to_numpy()):
-        red, green, blue, _ = mesh.to_rgba(grid.iat[y, x])
-        # Relative luminance by the web's accessibility guidelines, gamma taken as 2.2; black and white meet at 0.18.
-        light = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
-        colour = "black" if light > 0.18 else "white"
+    # Relative luminance by the web's accessibility guidelines, gamma taken as 2.2; black and white meet at 0.18.
+    light = mesh.to_rgba(grid)[..., :3] ** 2.2 @ (0.2126, 0.7152, 0.0722)
+    for y, x in np.argwhere(~np.isnan(grid)):
+        colour = "black" if light[y, x] > 0.18 else "white"
         ax.text(x + 0.5, y + 0.5, texts[y][x], ha="center", va="center", size=size, color=colour)

@@ -94,10 +94,11 @@ def few_colours(picture: Image.Image) -> Image.Image:
 
     Choosing colours takes time by the pixel, and most of a figure is white, for which nothing is to be chosen.
     """
-    pixels = np.asarray(picture.convert("RGBA"))
-    inked = pixels.view(np.uint32)[..., 0] != 0xFFFFFFFF
+    pixels = np.asarray(picture.convert("RGBA")).view(np.uint32)[..., 0]
+    inked = pixels != 0xFFFFFFFF
     inked[0, 0] = True  # never none
-    chosen = Image.fromarray(pixels[inked][np.newaxis]).convert("RGB").quantize(COLOURS - 1, dither=Image.Dither.NONE)
+    strip = Image.fromarray(pixels[inked].view(np.uint8).reshape(1, -1, 4)).convert("RGB")
+    chosen = strip.quantize(COLOURS - 1, dither=Image.Dither.NONE)
     places = np.full(inked.shape, COLOURS - 1, dtype=np.uint8)
     places[inked] = np.asarray(chosen)[0]
     colours = chosen.getpalette() or []

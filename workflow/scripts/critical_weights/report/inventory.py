@@ -141,7 +141,7 @@ def _short(population: str) -> str:
 
 def _rows(path: Path) -> int:
     with path.open(newline="", encoding="utf-8") as file:
-        return max(0, sum(1 for row in csv.reader(file) if row) - 1)
+        return max(0, sum(map(bool, csv.reader(file))) - 1)
 
 
 def kinds(groups: Iterable[Group]) -> Table:

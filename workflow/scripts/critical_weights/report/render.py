@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +26,28 @@ def render(template: str, values: Mapping[str, Any], templates: Path = TEMPLATES
         CriticalWeightsError: there is no such template.
 
     """
+    try:
+        return _environment(templates, template.endswith(".html.j2")).get_template(template).render(**values)
+    except jinja2.TemplateNotFound as error:
+        raise CriticalWeightsError(
+            f"there is no report template {templates / str(error)}",
+            fix="Run from a checkout of the workflow, or install it with pip install -e",
+        ) from error
+
+
+@cache
+def _environment(templates: Path, escape: bool) -> jinja2.Environment:
+    """Return what compiles templates: those that several pages include, once for all of them."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates),
-        autoescape=template.endswith(".html.j2"),
+        autoescape=escape,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters |= {"md": markdown, "cell": cell, "anchor": anchor}
-    try:
-        return environment.get_template(template).render(**values)
-    except jinja2.TemplateNotFound as error:
-        raise CriticalWeightsError(
-            f"there is no report template {templates / str(error)}",
-            fix="Run from a checkout of the workflow, or install it with pip install -e",
-        ) from error
+    return environment
 
 
 def markdown(text: str) -> str:

@@ -15,8 +15,11 @@ Row = dict[str, Any]
 
 def records(frame: pd.DataFrame) -> list[Row]:
     """Return the rows of a table; an empty field is None, because JSON knows no NaN."""
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [{key: value.item() if hasattr(value, "item") else value for key, value in row.items()} for row in rows]
+    columns = [
+        [None if missing else value for value, missing in zip(values.tolist(), values.isna().tolist(), strict=True)]
+        for _, values in frame.items()
+    ]
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def read_if_there(path: Path, table: Table) -> pd.DataFrame | None:
