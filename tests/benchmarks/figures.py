@@ -2,8 +2,8 @@
 
 The first is what a user waits for: Snakemake in a copy of the study, whose figures and reports are deleted; score
 stores are not copied, since nothing reads them. The second draws every kind of figure, one process for each group as
-the rules do, from synthetic statistics of 226 tensors and eight billion weights and tables over nine metrics, and packs
-the pictures as a page does.
+the rules do, as many at a time as there are cores, from synthetic statistics of 226 tensors and eight billion weights
+and tables over nine metrics; then the study's report is written with these pictures in it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from critical_weights.plots import ANALYSIS_FIGURES, FIGURES, RUN_FIGURES, SCORE_FIGURES
-from critical_weights.report.figures import data_uri
 from critical_weights.tables.schema import write_table
 
 HERE = Path(__file__).parent
@@ -80,8 +81,8 @@ def finished_study(study: Path, cores: int) -> dict[str, Any]:
     return {"cores": cores, "figures": drawn, "reports": len(targets), **measured}
 
 
-def write_sources(folder: Path) -> dict[str, list[str]]:
-    """Write statistics and tables of an 8B-shaped study; return the sources of each kind."""
+def write_sources(folder: Path) -> list[str]:
+    """Write statistics and tables of an 8B-shaped study; return the files of statistics, one an experiment."""
     tensors = llama8b_tensors()
     stats = []
     for label, run in made.runs(tensors).items():
@@ -98,35 +99,77 @@ def write_sources(folder: Path) -> dict[str, list[str]]:
     }  # fmt: skip
     for table in set(ANALYSIS_FIGURES.values()):
         write_table(tables[table.name], folder / table.name, table)
-    return {"stats": stats, "tables": [str(folder / FIGURES[figure]) for figure in ANALYSIS_FIGURES]}
+    return stats
 
 
-def large_model() -> dict[str, Any]:
-    """Draw every kind of figure of an 8B-shaped study: those of single runs for as many as the default study has."""
+def large_model(cores: int, study: Path | None) -> dict[str, Any]:
+    """Draw every kind of figure of an 8B-shaped study, those of single runs for as many as the default study has.
+
+    Args:
+        cores: groups drawn at a time, each by a process of its own.
+        study: a finished study, whose report is then written once more with the 8B-shaped pictures in it.
+
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sources = write_sources(folder)
-        runs = [sources["stats"][n % len(sources["stats"])] for n in range(EXPERIMENTS)]
-        asked = [(f"run{n}", RUN_FIGURES, [run]) for n, run in enumerate(runs)]
-        asked += [("scores", SCORE_FIGURES, sources["stats"]), ("tables", tuple(ANALYSIS_FIGURES), sources["tables"])]
-        seconds: dict[str, dict[str, float]] = {}
-        for group, figures, files in asked:
-            outputs = [str(folder / group / f"{figure}.png") for figure in figures]
-            command = [sys.executable, str(ROOT / "workflow" / "scripts" / "plot.py"), "--figure", *figures,
-                       "--source", *files, "--output", *outputs]  # fmt: skip
-            seconds[group] = timed(command, folder)
+        stats = write_sources(folder)
+        runs = [stats[n % len(stats)] for n in range(EXPERIMENTS)]
+        asked = [("scores", SCORE_FIGURES, stats)]
+        asked += [(group, figures, [f"{folder / FIGURES[f]}" for f in figures]) for group, figures in groups().items()]
+        asked += [(f"run{n}", RUN_FIGURES, [run]) for n, run in enumerate(runs)]
+        started = time.monotonic()
+        with ThreadPoolExecutor(cores) as pool:
+            seconds = dict(pool.map(lambda one: (one[0], drawn(folder, *one)), asked))
+        wall = time.monotonic() - started
         pictures = sorted(folder.glob("*/*.png"))
-        started = time.process_time()
-        size = sum(len(data_uri(picture)) for picture in pictures)
-        packing = time.process_time() - started
-    cpu = sum(one["cpu_seconds"] for one in seconds.values())
+        report = report_with(pictures, study, folder) if study else None
     return {
+        "cores": cores,
         "figures": len(pictures),
-        "cpu_seconds": round(cpu, 1),
-        "packing_cpu_seconds": round(packing, 1),
-        "packed_bytes": size,
-        "cpu_seconds_by_job": {group: one["cpu_seconds"] for group, one in seconds.items()},
+        "seconds": round(wall, 1),
+        "cpu_seconds": round(sum(seconds.values()), 1),
+        "report": report,
+        "cpu_seconds_by_job": seconds,
     }
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """Figures of tables, drawn together as in the workflow: dear ones and cheap ones in turn, in two groups."""
+    names = tuple(ANALYSIS_FIGURES)
+    return {"tables_0": names[::2], "tables_1": names[1::2]}
+
+
+def drawn(folder: Path, group: str, figures: Sequence[str], files: Sequence[str]) -> float:
+    """Draw the figures of a group by a process of its own; return its CPU seconds.
+
+    Raises:
+        SystemExit: it failed.
+
+    """
+    outputs = [str(folder / group / f"{figure}.png") for figure in figures]
+    command = [sys.executable, str(ROOT / "workflow" / "scripts" / "plot.py"), "--figure", *figures,
+               "--source", *files, "--output", *outputs]  # fmt: skip
+    with (folder / f"{group}.log").open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)  # its own seconds: others run beside it
+    if status:
+        raise SystemExit((folder / f"{group}.log").read_text())
+    return round(used.ru_utime + used.ru_stime, 1)
+
+
+def report_with(pictures: Sequence[Path], study: Path, folder: Path) -> dict[str, float]:
+    """Write the largest report of a finished study, with these pictures in the place of its own of the same names."""
+    own = max(study.glob("results/*/*/report/report.html"), key=lambda page: page.stat().st_size).parents[1]
+    copy = folder / own.relative_to(study)
+    shutil.copytree(own, copy, ignore=shutil.ignore_patterns("scores", "report"))
+    by_name = {picture.name: picture for picture in pictures}
+    for place in copy.glob("**/plots/*.png"):
+        if place.name in by_name:
+            shutil.copy(by_name[place.name], place)
+    experiments = sorted(path.parent.name for path in copy.glob("*/experiment_manifest.json"))
+    command = [sys.executable, str(ROOT / "workflow" / "scripts" / "report.py"), "--root", str(folder / "results"),
+               "--phase", copy.parent.name, "--model", copy.name, "--experiments", ",".join(experiments)]  # fmt: skip
+    return timed(command, folder) | {"bytes": (copy / "report" / "report.html").stat().st_size}
 
 
 def main() -> None:
@@ -142,7 +185,7 @@ def main() -> None:
     if a.study:
         found["study"] = finished_study(a.study, a.cores)
         print(json.dumps(found["study"]), flush=True)
-    found["llama-3.1-8b shape"] = large_model()
+    found["llama-3.1-8b shape"] = large_model(a.cores, a.study)
     print(json.dumps(found["llama-3.1-8b shape"]))
     a.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
