@@ -289,6 +289,13 @@ def test_default_study_lists_every_configured_experiment(tmp_path: Path):
     assert "--checkpoint=final" in snakemake(tmp_path, "resources/models/bundled.json", "-n", "-p").stdout
 
 
+@pytest.mark.parametrize("cores, threads", [(2, 1), (5, 2), (64, 4)])
+def test_a_small_model_is_validated_with_half_the_cores(cores: int, threads: int, tmp_path: Path):
+    said = snakemake(tmp_path, "results/p2/bundled/interventions/interventions.csv", "-n", f"--cores={cores}").stdout
+    job = said.split("rule validate:")[1].split("rule ")[0]
+    assert [int(number) for number in re.findall(r"threads: (\d+)", job)] == [threads][: threads > 1]
+
+
 def test_own_config_keeps_the_defaults_and_works_in_another_directory(tmp_path: Path):
     (tmp_path / "own.yaml").write_text("phases: {mine: {texts: mine.txt}}\n", encoding="utf-8")
     (tmp_path / "mine.txt").write_text("A text.\n", encoding="utf-8")

@@ -18,7 +18,7 @@ rule validate:
     priority: 3
     conda:
         ENVIRONMENT
-    threads: lambda wildcards: 1 if is_small(wildcards.model) else 8
+    threads: validation_threads
     resources:
         gpu=asks_gpu,
         mem_mb=asks_memory_whole,

@@ -3,6 +3,16 @@
 VALIDATION_TABLES = ("interventions", "texts", "single_weights", "single_scores")
 
 
+def validation_threads(wildcards):
+    """Return the threads of a validation: for a small model half the cores, so that other jobs run beside it.
+
+    It is the longest job of a study; its results do not depend on them. A cluster is not asked for more than one.
+    """
+    if not is_small(wildcards.model):
+        return 8
+    return max(1, min(4, (workflow.resource_settings.cores or 1) // 2))
+
+
 def validation_options(wildcards):
     """Return what decides the results of the interventions, as options of the script."""
     dtype = configs.resolve(config, wildcards.phase, wildcards.model, "forward")["scoring"]["dtype"]
