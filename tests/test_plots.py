@@ -525,7 +525,7 @@ def test_drawing_leaves_the_users_own_settings_alone():
 
 def test_a_panel_can_be_drawn_into_axes_of_the_users():
     ax = matplotlib.figure.Figure().subplots()
-    table = layer_comparison.layer_table(CASES["one block"])
+    table = cells(CASES["one block"])
     styles = line_styles(components(table))
     assert layer_comparison.draw_blocks(panel(table, "blocks"), styles, ax) is ax
     assert len(layer_comparison.draw_blocks(panel(table, "blocks"), styles).lines) == 7

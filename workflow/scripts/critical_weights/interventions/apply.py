@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -38,7 +39,6 @@ class Applied:
         nonfinite: that became infinite or NaN.
         before: of each tensor, the values as they were, in the order of the given indices.
         after: of each tensor, the values as they are now, likewise.
-        change: of each tensor, new minus old value (float64), likewise.
 
     """
 
@@ -48,7 +48,11 @@ class Applied:
     nonfinite: int
     before: dict[str, Tensor]
     after: dict[str, Tensor]
-    change: dict[str, Tensor]
+
+    @cached_property
+    def change(self) -> dict[str, Tensor]:
+        """Of each tensor, new minus old value (float64), in the order of the given indices."""
+        return {name: new.double() - self.before[name].double() for name, new in self.after.items()}
 
 
 @contextmanager
@@ -103,8 +107,7 @@ def applied(
             tensor[at] = new
             counts = _counted(counts, bits(old), bits(new), bits(tensor[at]), new, name)
             before[name], after[name] = old, new
-        change = {name: new.double() - before[name].double() for name, new in after.items()}
-        yield Applied(**counts, before=before, after=after, change=change)
+        yield Applied(**counts, before=before, after=after)
     finally:
         for tensor, at, old in reversed(saved):
             tensor[at] = old

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from .cells import cells, components, panel
+from .cells import Cell, cells, components, panel
 from .save import Drawn
 from .stats_file import population
 from .style import MUTED, line_styles, log_axis, new_axes, new_figure, styled, words
@@ -19,28 +19,15 @@ from .wording import short, unit_label
 _ZERO_MARK = "all scores are 0"
 _MOST_BLOCK_LABELS = 16
 
-
-class Mean(NamedTuple):
-    """A point: the mean score of a component of a block; see :class:`.cells.Cell`."""
-
-    panel: str
-    layer: int | None
-    component: str
-    tensors: int
-    weights: int
-    mean: float
+Mean = namedtuple("Mean", Cell._fields[: Cell._fields.index("mean") + 1])
+"""What is drawn of a cell."""
 
 
-def layer_table(stats: Mapping[str, Any]) -> list[Mean]:
-    """Return what is drawn, a row a (block, component)."""
-    return [Mean(*cell[: len(Mean._fields)]) for cell in cells(stats)]
-
-
-def draw_blocks(rows: Sequence[Mean], styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+def draw_blocks(rows: Sequence[Cell], styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
     """Draw a line a component over the blocks, log y; a cell of zeros is a mark on the lower edge.
 
     Args:
-        rows: the panel ``blocks`` of :func:`layer_table`.
+        rows: cells of the panel ``blocks``.
         styles: colour, line style and marker of each component.
         ax: where to draw; a new figure if not given.
 
@@ -63,7 +50,7 @@ def draw_blocks(rows: Sequence[Mean], styles: Mapping[str, Mapping[str, Any]], a
     return ax
 
 
-def draw_outside(rows: Sequence[Mean], styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+def draw_outside(rows: Sequence[Cell], styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
     """Draw a point a component outside the blocks; arguments as for :func:`draw_blocks`."""
     ax = ax if ax is not None else new_axes()
     for x, row in enumerate(rows):
@@ -87,7 +74,7 @@ def _mark_zero(ax: Axes, x: float, below: int, style: Mapping[str, Any]) -> None
 
 def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
     """Draw the figure: blocks at the left, the tensors outside them in a narrow panel of the same scale."""
-    table = layer_table(stats)
+    table = cells(stats)
     inside, outside = panel(table, "blocks"), panel(table, "outside")
     styles = line_styles(components(table))
     with styled():
@@ -116,10 +103,10 @@ def build(stats: Mapping[str, Any], title: str | None = None) -> Drawn:
                 handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.03), title="component", alignment="left"
             )
         words(figure, "mean score by block and component", [_population(stats, table)], title, notes)
-    return Drawn(figure, table)
+    return Drawn(figure, [Mean(*cell[: len(Mean._fields)]) for cell in table])
 
 
-def _population(stats: Mapping[str, Any], table: Sequence[Mean]) -> str:
+def _population(stats: Mapping[str, Any], table: Sequence[Cell]) -> str:
     most = max(row.tensors for row in table)
     point = "a tensor" if most == 1 else f"a component of a block (up to {most} tensors)"
     return f"Each point: mean over every weight of {point}. Drawn: {population(stats)}."

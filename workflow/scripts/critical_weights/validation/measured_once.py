@@ -13,6 +13,8 @@ import numpy as np
 from ..evaluation.damage import Damage, Evaluation
 from ..interventions.apply import Applied, Places, bits
 
+_NO_CHANGE = blake2b().digest()
+
 
 class MeasuredOnce:
     """Runs the model only for values that it has not had before.
@@ -29,7 +31,7 @@ class MeasuredOnce:
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
         self.unchanged = evaluation.measure([])
-        self._known = {_key({}, None): self.unchanged}
+        self._known = {_NO_CHANGE: self.unchanged}
         self.spared = 0
 
     def __call__(self, places: Places, done: Applied) -> Damage:
@@ -48,9 +50,9 @@ class MeasuredOnce:
         return self._known[key]
 
 
-def _key(places: Places, done: Applied | None) -> bytes:
+def _key(places: Places, done: Applied) -> bytes:
     """Return a digest of the changed weights and their values; the two zeros count as one."""
-    digest = blake2b(digest_size=16)
+    digest = blake2b()
     for name in sorted(places):
         moved = done.after[name] != done.before[name]
         if moved.any():
