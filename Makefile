@@ -6,6 +6,9 @@ INSTALLED := .venv/.installed
 
 .PHONY: help install run test faults studies lint bench clean
 .DEFAULT_GOAL := help
+# Python keeps what it has compiled, whatever the environment says: a study starts over a hundred processes, and each
+# would compile all modules again, which takes as long as to draw a figure.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -10,6 +10,7 @@ rule criteria:
         "logs/{phase}/{model}/analysis/criteria.log",
     benchmark:
         "benchmarks/{phase}/{model}/analysis/criteria.tsv"
+    priority: by_experiments
     conda:
         ENVIRONMENT
     params:

@@ -144,6 +144,14 @@ def configured(phase, model):
     return [e for e in EXPERIMENTS if (e.phase, e.model) == (phase, model)]
 
 
+def by_experiments(wildcards):
+    """Return a priority from 0 to 1: the more experiments a phase and model have, the sooner they are drawn.
+
+    Their report takes longest to write: that it ends the run alone, no other job being left, is what this avoids.
+    """
+    return len(configured(wildcards.phase, wildcards.model)) / max(len(EXPERIMENTS), 1)
+
+
 def configured_rankings(wildcards):
     """Return the rankings of the configured experiments of one phase and model, in the config's order."""
     return [f"results/{e.path}/top_weights.csv" for e in configured(wildcards.phase, wildcards.model)]

@@ -12,6 +12,7 @@ rule manifest:
         "logs/{phase}/{model}/{metric}_{mode}_k{k}/manifest.log",
     benchmark:
         "benchmarks/{phase}/{model}/{metric}_{mode}_k{k}/manifest.tsv"
+    priority: by_experiments
     conda:
         ENVIRONMENT
     params:

@@ -31,6 +31,7 @@ rule plot_run:
         "logs/{phase}/{model}/{metric}_{mode}_k{k}/plots/{metric_full}_k{k}.log",
     benchmark:
         "benchmarks/{phase}/{model}/{metric}_{mode}_k{k}/plots/{metric_full}_k{k}.tsv"
+    priority: by_experiments
     conda:
         ENVIRONMENT
     params:
@@ -55,6 +56,7 @@ rule plot_scores:
         "logs/{phase}/{model}/analysis/plots/scores.log",
     benchmark:
         "benchmarks/{phase}/{model}/analysis/plots/scores.tsv"
+    priority: by_experiments
     conda:
         ENVIRONMENT
     params:
@@ -80,6 +82,7 @@ for group, figures in FIGURE_GROUPS.items():
             f"logs/{{phase}}/{{model}}/analysis/plots/{group}.log",
         benchmark:
             f"benchmarks/{{phase}}/{{model}}/analysis/plots/{group}.tsv"
+        priority: by_experiments
         conda:
             ENVIRONMENT
         params:

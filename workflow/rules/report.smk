@@ -10,6 +10,7 @@ rule report:
         "logs/{phase}/{model}/report.log",
     benchmark:
         "benchmarks/{phase}/{model}/report.tsv"
+    priority: by_experiments
     conda:
         ENVIRONMENT
     params:

@@ -68,6 +68,7 @@ rule plot_dose_response:
         "logs/{phase}/{model}/interventions/plots/dose_response.log",
     benchmark:
         "benchmarks/{phase}/{model}/interventions/plots/dose_response.tsv"
+    priority: by_experiments
     conda:
         ENVIRONMENT
     params:

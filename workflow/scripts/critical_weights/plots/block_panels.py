@@ -23,7 +23,9 @@ _GAP = 0.4
 """Rows between the blocks' components and those outside."""
 
 
-def draw_blocks(rows: pd.DataFrame, components: Sequence[str], norm: LogNorm, ax: Axes | None = None) -> Axes:
+def draw_blocks(
+    rows: pd.DataFrame, components: Sequence[str], norm: LogNorm, ax: Axes | None = None, names: bool = True
+) -> Axes:
     """Draw one metric: components down, blocks across; below, components outside the blocks as bars of one colour.
 
     A value of 0 has no place on a log scale: its cell is grey. A cell without a tensor stays white.
@@ -33,39 +35,42 @@ def draw_blocks(rows: pd.DataFrame, components: Sequence[str], norm: LogNorm, ax
         components: those of all panels, in the model's order.
         norm: log colour scale, the same in all panels.
         ax: where to draw; a new figure if not given.
+        names: write the components' names beside the panel.
 
     """
     ax = ax if ax is not None else new_axes()
     inside, outside = rows[rows["layer"].notna()], rows[rows["layer"].isna()]
-    names = [name for name in components if name in set(inside["component"])]
+    lines = [name for name in components if name in set(inside["component"])]
     first, last = (int(inside["layer"].min()), int(inside["layer"].max())) if len(inside) else (0, 0)
     width = last - first + 1
     gap = 0.5 if width <= _GAPS_TO else 0.0
     y = 0.0
-    if names:
+    if lines:
         grid = inside.assign(layer=inside["layer"].astype("int64")).pivot(
             index="component", columns="layer", values="value"
         )
-        grid = grid.reindex(index=names, columns=range(first, last + 1)).astype(float)
+        grid = grid.reindex(index=lines, columns=range(first, last + 1)).astype(float)
         heat(ax, grid.where(grid > 0).to_numpy(), norm, gap=gap)
         for row, column in np.argwhere(grid.to_numpy() == 0):
             ax.add_patch(Rectangle((column, row), 1, 1, facecolor=GREY, edgecolor="white", linewidth=gap))
-        y = len(names) + _GAP
+        y = len(lines) + _GAP
         step = -(-width // 8)
         ax.set_xticks(np.arange(0, width, step) + 0.5, [str(block) for block in range(first, last + 1, step)])
     else:
         ax.set_xticks([])
-    places = [row + 0.5 for row in range(len(names))]
+    places = [row + 0.5 for row in range(len(lines))]
     mapped = ScalarMappable(norm, COLOUR_MAP)
     for component, value in zip(outside["component"], outside["value"], strict=True):
         colour = mapped.to_rgba(value) if value > 0 else GREY
         ax.add_patch(Rectangle((0, y), width, 1, facecolor=colour, edgecolor="white", linewidth=0.5))
-        names.append(component)
+        lines.append(component)
         places.append(y + 0.5)
         y += 1
     ax.set_xlim(0, width)
     ax.set_ylim(max(y, 1), 0)
-    ax.set_yticks(places, [short(name, 16) for name in names])
+    if names:
+        ax.set_yticks(places, [short(name, 16) for name in lines])
+    ax.yaxis.set_visible(names)
     ax.tick_params(length=0, labelsize=7.5)
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -94,9 +99,7 @@ def build_panels(
     with styled():
         made = panels(names, max(0.5 + _CELL * (len(components) + 0.5), 1.1), foot=0.13)
         for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
-            draw_blocks(table[table["panel"] == name], components, norm, ax)
-            if not made.at_left(place):
-                ax.set_yticklabels([])
+            draw_blocks(table[table["panel"] == name], components, norm, ax, names=made.at_left(place))
             if made.at_bottom(place) and len(ax.get_xticks()):
                 ax.set_xlabel("transformer block")
         if len(positive):

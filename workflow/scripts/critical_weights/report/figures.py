@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from ..plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, SCORE_FIGURES, draw_times
 from .show import listed
@@ -24,9 +20,6 @@ SECTIONS_OF_TABLES = {
 """The section of the report that shows the figures drawn from a table."""
 MAPS, ELSEWHERE = "map", "distribution"
 """Where the other figures go: those by block, and those of whole distributions."""
-
-COLOURS = 256
-"""Of an embedded picture."""
 
 
 def find_figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -77,34 +70,13 @@ def section_of(figure: str) -> str:
 
 
 def data_uri(path: Path) -> str:
-    """Return a PNG file as a data URI, in 256 colours where that is smaller: the eye sees no difference."""
+    """Return a PNG file as a data URI."""
     return data_uri_of(path.read_bytes())
 
 
 def data_uri_of(content: bytes) -> str:
-    """Return the bytes of a PNG as a data URI, likewise."""
-    with Image.open(io.BytesIO(content)) as picture:
-        few_colours(picture).save(packed := io.BytesIO(), "PNG")
-    smallest = min(content, packed.getvalue(), key=len)
-    return "data:image/png;base64," + base64.b64encode(smallest).decode("ascii")
-
-
-def few_colours(picture: Image.Image) -> Image.Image:
-    """Return a picture in :data:`COLOURS` colours at most, pure white among them.
-
-    Choosing colours takes time by the pixel, and most of a figure is white, for which nothing is to be chosen.
-    """
-    pixels = np.asarray(picture.convert("RGBA")).view(np.uint32)[..., 0]
-    inked = pixels != 0xFFFFFFFF
-    inked[0, 0] = True  # never none
-    strip = Image.fromarray(pixels[inked].view(np.uint8).reshape(1, -1, 4)).convert("RGB")
-    chosen = strip.quantize(COLOURS - 1, dither=Image.Dither.NONE)
-    places = np.full(inked.shape, COLOURS - 1, dtype=np.uint8)
-    places[inked] = np.asarray(chosen)[0]
-    colours = chosen.getpalette() or []
-    few = Image.fromarray(places)
-    few.putpalette(colours + [255] * (3 * COLOURS - len(colours)))
-    return few
+    """Return the bytes of a PNG as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _figure(folder: Path, name: str, caption: str) -> dict[str, Any]:
