@@ -1,6 +1,8 @@
 # Each target sets up what it needs. Another Python or fewer cores: make run PYTHON=python3.12 CORES=2
 PYTHON ?= python3
 CORES ?= all
+# Tests at a time. More than four gain nothing: a file's tests follow each other, and the longest file takes as long.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -24,7 +26,7 @@ run: $(INSTALLED) ## run the default study on the bundled model, and say where t
 	@ls -1 results/archive/critical_weight_analysis_complete.zip
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 faults: $(INSTALLED) ## kill, starve and damage every stage in turn (half an hour); its table is docs/faults.md's
 	rm -f .pytest_cache/faults.jsonl && mkdir -p .pytest_cache

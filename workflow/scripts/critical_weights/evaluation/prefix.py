@@ -43,6 +43,7 @@ class PrefixRuns:
         self._batches = batches
         self._inputs: list[list[Tensor]] = []
         self._calls: list[list[BlockCall]] = []
+        self._first_use: dict[str, int] = {}
         self.keeps = False
         self.last = 0
         self._stack = self._taken_apart()
@@ -71,7 +72,7 @@ class PrefixRuns:
                    f"they would take {needed / 1e9:.2f} GB, {limit / 1e9:.2f} GB may be taken", log)  # fmt: skip
             return
         choice("kept inputs of blocks", f"{needed / 1e6:.0f} MB", "a change starts at the first changed block", log)
-        self._before = self._modules_before_blocks()
+        self._first_use = self._first_uses()
         for batch in self._batches:
             hidden, calls = stack.calls(batch)
             inputs = [hidden]
@@ -99,18 +100,20 @@ class PrefixRuns:
         """
         if not self.keeps:
             return IDS
-        starts = [self.last]
-        inside = {name: block for block in range(self.last) for name in self._stack.names(block)}
+        return min((self._first_use[name] for name in names), default=self.last)
+
+    def _first_uses(self) -> dict[str, int]:
+        """Return for each parameter tensor where a run has to start when it alone is changed."""
+        begun = self._modules_before_blocks()
         modules = dict(self._model.named_modules())
-        own = dict(self._model.named_parameters())
-        for name in names:
-            if name in inside:
-                starts.append(inside[name])
-                continue
-            every = self._model.named_parameters(remove_duplicate=False)
-            holders = [modules[n.rpartition(".")[0]] for n, p in every if p is own[name]]
-            starts.append(IDS if any(id(module) in self._before for module in holders) else self.last)
-        return min(starts)
+        holders: dict[int, list[int]] = {}
+        for name, parameter in self._model.named_parameters(remove_duplicate=False):
+            holders.setdefault(id(parameter), []).append(id(modules[name.rpartition(".")[0]]))
+        starts = {
+            name: IDS if any(holder in begun for holder in holders[id(parameter)]) else self.last
+            for name, parameter in self._model.named_parameters()
+        }
+        return starts | {name: block for block in range(self.last) for name in self._stack.names(block)}
 
     def logits(self, number: int, start: int) -> Tensor:
         """Return the logits (texts, width, vocabulary) of one batch, with the model as it is now.
