@@ -15,7 +15,7 @@ from critical_weights.plots.picture import COLOURS, few_colours, packed
 from critical_weights.plots.save import png, save
 from critical_weights.plots.small_multiples import nothing
 from critical_weights.plots.style import styled
-from synthetic_stats import llama_tensors, make_stats
+from synthetic_stats import llama8b_tensors, llama_tensors, make_stats
 
 
 def picture_of(*colours: int) -> np.ndarray:
@@ -71,3 +71,13 @@ def test_a_figure_of_words_alone_is_written_without_a_warning(tmp_path):
     drawn = nothing("overlap", "There is one metric only.", pd.DataFrame({"a": [1]}))
     for file in save(drawn, tmp_path / "x.png", dpi=50):
         assert file.stat().st_size > 0
+
+
+@pytest.mark.parametrize("figure", [layer_comparison, sensitivity_heatmap])
+@pytest.mark.parametrize("tensors", [llama_tensors(2, 32, 64, 16, 100), llama8b_tensors()])
+def test_nothing_touches_the_edge_of_the_page(figure, tensors):
+    pixels = shown(png(figure.build(make_stats(tensors, k=20), "model, phase"), 100))
+    inked = (pixels < 250).any(axis=-1)
+    rows, columns = (np.flatnonzero(inked.any(axis=side)) for side in (1, 0))
+    height, width = inked.shape
+    assert min(rows[0], columns[0], height - 1 - rows[-1], width - 1 - columns[-1]) >= 5  # a twentieth of an inch

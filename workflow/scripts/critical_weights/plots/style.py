@@ -99,7 +99,7 @@ class Words:
     bottom: float
 
 
-_MARGIN = 0.08
+_MARGIN, _EDGE = 0.08, 0.08 / WIDTH  # inches; the same as a part of the width, half of it the layout's own padding
 
 
 def cut_words(heading: str, lines: Iterable[str], title: str | None = None, notes: Iterable[str] = ()) -> Words:
@@ -136,12 +136,12 @@ def words(
     height = figure.get_figheight()
     small: dict[str, Any] = {"size": _TEXT_POINTS, "color": MUTED, "linespacing": 1.25}
     y = 1 - _MARGIN / height
-    figure.text(0.012, y, cut.heading, size=_TITLE_POINTS, weight="bold", color=DARK, va="top")
-    figure.text(0.012, y - _title_inches(cut.heading) / height, cut.above, va="top", **small)
+    figure.text(_EDGE, y, cut.heading, size=_TITLE_POINTS, weight="bold", color=DARK, va="top")
+    figure.text(_EDGE, y - _title_inches(cut.heading) / height, cut.above, va="top", **small)
     if cut.below:
-        figure.text(0.012, _MARGIN / height, cut.below, va="bottom", **small)
+        figure.text(_EDGE, _MARGIN / height, cut.below, va="bottom", **small)
     bottom, top = cut.bottom / height, 1 - cut.top / height
-    figure.get_layout_engine().set(rect=(0, bottom, 1, top - bottom))
+    figure.get_layout_engine().set(rect=(_EDGE / 2, bottom, 1 - _EDGE, top - bottom))
 
 
 def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
