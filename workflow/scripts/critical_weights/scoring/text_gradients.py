@@ -136,12 +136,11 @@ class TextGradients:
             if isinstance(part, _Product):
                 both = _entries(part.left, rows - self.first_row).to(self.dtype)
                 both *= _entries(part.right, columns).to(self.dtype)
+                first[places] += both[:, 0]  # a real token in every text
             else:
                 both = _entries(part.delta, columns).to(self.dtype)
                 both *= part.ids[:, :, None] == rows
             both *= part.batch.mask()[:, :, None]
-            if isinstance(part, _Product):
-                first[places] += both[:, 0]
             whole[places] += both.sum(1)
         return whole.T.contiguous(), first.T.contiguous()
 
