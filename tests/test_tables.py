@@ -113,7 +113,10 @@ def test_optional_fields_may_be_empty_and_others_not(tmp_path: Path) -> None:
         ("k", "all", None),
         ("complete", "yes", "is not bool"),
         ("shared", "1.5", "is not int64"),
+        ("shared", "inf", "is not int64"),
+        ("shared", "18446744073709551616", "is not int64"),
         ("share", "x", "float64"),
+        ("share", "True", "float64"),
     ],
 )
 def test_a_value_of_another_type_names_its_column(tmp_path: Path, column: str, value: str, words: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Gather the facts and write the four files."""
+    # Nearly all that is read stays in use until the page is written: looking for garbage takes an eighth of the time
+    # and frees nothing.
+    gc.disable()
     names = [name for name in a.experiments.split(",") if name]
     experiments = [experiment_of(f"{a.phase}/{a.model}/{name}") for name in names]
     output = Path(a.output_dir or Path(a.root, a.phase, a.model, "report"))

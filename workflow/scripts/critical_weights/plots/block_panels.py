@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from .save import Drawn
 from .small_multiples import finish, panels, ratio_bar
-from .style import COLOUR_MAP, GREY, heat, new_axes, styled
+from .style import COLOUR_MAP, GREY, LABELS_ONLY, heat, new_axes, styled
 from .wording import short
 
 _CELL = 0.15
@@ -71,7 +71,7 @@ def draw_blocks(
     if names:
         ax.set_yticks(places, [short(name, 16) for name in lines])
     ax.yaxis.set_visible(names)
-    ax.tick_params(length=0, labelsize=7.5)
+    ax.tick_params(labelsize=7.5, **LABELS_ONLY)
     for spine in ax.spines.values():
         spine.set_visible(False)
     return ax

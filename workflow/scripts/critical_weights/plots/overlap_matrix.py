@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from .save import Drawn
-from .style import COLOUR_MAP, GREY, new_axes, new_figure, styled, words, write_numbers
+from .style import COLOUR_MAP, GREY, LABELS_ONLY, new_axes, new_figure, styled, words, write_numbers
 from .wording import count, percent, scientific, short
 
 MOST_K = 1000
@@ -73,7 +73,7 @@ def draw_matrix(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
             xticklabels=False, yticklabels=False)  # fmt: skip
     # Seaborn's own numbers are paler on middle colours.
     write_numbers(ax, ax.collections[0], grid.to_numpy(), texts.to_numpy(), size=8)
-    ax.tick_params(length=0)
+    ax.tick_params(**LABELS_ONLY)
     for i in range(len(names)):
         ax.add_patch(Rectangle((i, i), 1, 1, facecolor=GREY, edgecolor="white", hatch="////", linewidth=0.5))
     places = np.arange(len(names)) + 0.5

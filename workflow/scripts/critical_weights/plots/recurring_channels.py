@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from .chosen_selection import choose, selections
 from .save import Drawn
 from .small_multiples import finish, nothing, panels
-from .style import DARK, line_styles, new_axes, styled
+from .style import DARK, LABELS_ONLY, line_styles, new_axes, styled
 from .wording import count
 
 MOST = 8
@@ -77,7 +77,7 @@ def draw_channels(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
     step = -(-most // 5)
     ax.set_xticks(range(0, most + 1, step))
     ax.set_xlim(0, most * 1.2)
-    ax.tick_params(axis="y", length=0, labelsize=7)
+    ax.tick_params(axis="y", labelsize=7, **LABELS_ONLY)
     ax.grid(True, axis="x")
     return ax
 

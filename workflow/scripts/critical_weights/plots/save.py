@@ -94,12 +94,15 @@ def settle(figure: Figure, dpi: int) -> None:
     """Place the panels once, for the PNG and the SVG: else each file lays the figure out, twice, while it is drawn.
 
     An axis without a label is kept from looking for its place, which measures all ticks once more in every drawing.
+    Spines, half a point beyond their panel's edge, are not measured at all.
 
     The layout's solver visits its variables by their addresses, so that places differ in the last bit from process to
     process, and with them the names that an SVG makes from places: they are rounded.
     """
     figure.set_dpi(dpi)
     for ax in figure.axes:
+        for spine in ax.spines.values():
+            spine.set_in_layout(False)
         for axis in (ax.xaxis, ax.yaxis):
             if not axis.get_label_text():
                 axis.set_label_coords(0, 0)

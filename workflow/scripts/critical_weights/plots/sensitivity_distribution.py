@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from .cells import components
 from .save import Drawn
 from .stats_file import population, selection_line
-from .style import COLOUR_MAP, DARK, log_axis, log_bar, new_axes, new_figure, styled, words
+from .style import COLOUR_MAP, DARK, LABELS_ONLY, log_axis, log_bar, new_axes, new_figure, styled, words
 from .wording import count, percent, scientific, short, unit_label
 
 ALL = "all weights"
@@ -120,7 +120,7 @@ def draw_components(table: Sequence[Bin], selected: Mapping[str, int], ax: Axes 
         log_axis(ax.xaxis, 8)
     ax.set_ylim(len(names), 0)
     ax.set_yticks(np.arange(len(names)) + 0.5, [short(name) for name in names])
-    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="y", **LABELS_ONLY)
     _column(ax, 1.09, "zeros", [percent(_zero_share(table, name)) for name in names])
     _column(ax, 1.2, "selected", [count(int(selected.get(name, 0))) for name in names])
     return ax

@@ -14,7 +14,19 @@ from matplotlib.patches import Patch, Rectangle
 from .cells import Cell, cells, components, panel
 from .save import Drawn
 from .stats_file import population, selection_line
-from .style import COLOUR_MAP, GREY, MUTED, heat, log_bar, new_axes, new_figure, styled, words, write_numbers
+from .style import (
+    COLOUR_MAP,
+    GREY,
+    LABELS_ONLY,
+    MUTED,
+    heat,
+    log_bar,
+    new_axes,
+    new_figure,
+    styled,
+    words,
+    write_numbers,
+)
 from .wording import count, scientific, short, unit_label
 
 _CELL_HEIGHT = 0.25
@@ -128,7 +140,7 @@ def _layout(figure: Figure, inside: Sequence[Cell], n_outside: int) -> tuple[Any
 def _draw_outside(rows: Sequence[Cell], ax: Axes, draw: Mapping[str, Any], height: int) -> Axes:
     draw_cells(rows, ax=ax, **draw)
     ax.yaxis.tick_right()
-    ax.tick_params(length=0)
+    ax.tick_params(**LABELS_ONLY)
     ax.set_title("outside", color=MUTED, size=8, loc="center")
     return ax
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from .save import Drawn
 from .small_multiples import nothing
-from .style import line_styles, new_axes, new_figure, styled, words
+from .style import LABELS_ONLY, line_styles, new_axes, new_figure, styled, words
 from .wording import short
 
 _HEADING = "time by stage"
@@ -72,7 +72,7 @@ def draw_bars(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
         start += seconds
     ax.set_yticks(np.arange(len(names)), [short(name) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="y", **LABELS_ONLY)
     ax.set_xlabel("seconds")
     ax.grid(True, axis="x")
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)

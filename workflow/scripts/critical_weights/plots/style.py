@@ -57,6 +57,8 @@ _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "path",  # looks the same without the font installed
     "svg.hashsalt": "critical weights",  # else element ids are drawn at random
 }
+LABELS_ONLY: dict[str, Any] = {"length": 0, "left": False, "right": False, "top": False, "bottom": False}
+"""For ``tick_params``: labels stand where ticks of no length would have them, and none of those is drawn."""
 _TITLE_POINTS, _TEXT_POINTS, _CHARACTERS_PER_INCH = 11, 8.5, 15.5
 
 
@@ -209,7 +211,7 @@ def heat(ax: Axes, grid: np.ndarray, norm: Normalize, colours: str = COLOUR_MAP,
     mesh = ax.pcolormesh(np.ma.masked_invalid(grid), norm=norm, cmap=colours, **edges)
     ax.set_xlim(0, grid.shape[1])
     ax.set_ylim(grid.shape[0], 0)
-    ax.tick_params(length=0)
+    ax.tick_params(**LABELS_ONLY)
     for spine in ax.spines.values():
         spine.set_visible(False)
     return mesh

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from .chosen_selection import choose, selections
 from .save import Drawn
 from .small_multiples import finish, legend, nothing, panels
-from .style import DARK, line_styles, new_axes, styled
+from .style import DARK, LABELS_ONLY, line_styles, new_axes, styled
 from .wording import short
 
 MOST = 8
@@ -59,7 +59,7 @@ def draw_tokens(rows: pd.DataFrame, colours: dict[str, str], most: float, ax: Ax
     ax.set_xlim(0, most * 1.25)
     ax.locator_params(axis="x", nbins=4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
-    ax.tick_params(axis="y", length=0, labelsize=7)
+    ax.tick_params(axis="y", labelsize=7, **LABELS_ONLY)
     ax.grid(True, axis="x")
     return ax
 
