@@ -74,10 +74,10 @@ def _check_room(listed: Mapping[str, Mapping[str, Any]], place: Path) -> None:
 
 def _unpack(archive: ZipFile, name: str, listed: Mapping[str, Any] | None, target: Path) -> None:
     """Write one file, at most as long as listed; the manifest itself is listed nowhere and was read whole already."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     most = archive.getinfo(name).file_size if listed is None else listed["bytes"]
     digest, size = hashlib.sha256(), 0
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(name) as source, target.open("xb") as file:
             for chunk in chunks(source, most):
                 digest.update(chunk)

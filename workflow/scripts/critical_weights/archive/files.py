@@ -76,8 +76,9 @@ def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
     Score stores, token ids, exports and hidden files (still being written) are left out.
 
     Raises:
-        ArchiveError: no experiment is configured, one is not complete or does not match its manifest, or a link lies
-            among the files (its target would not be what the archive says it is).
+        ArchiveError: no experiment is configured, one is not complete or does not match its manifest, a link lies
+            among the files (its target would not be what the archive says it is), or a file has a name that an
+            archive cannot hold.
         CriticalWeightsError: a JSON file is damaged, or a file is empty.
 
     """
@@ -100,6 +101,7 @@ def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
         files += [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     files = [path for path in files if path.name not in EXPORTS.values() and not _hidden(path.relative_to(root))]
     kept = {path.relative_to(root).as_posix(): path for path in files}
+    _check_names(kept)
     for name, path in kept.items():
         if path.is_symlink() or not path.is_file():
             raise ArchiveError(f"{name} is a link or no ordinary file", fix="Put the file itself in its place")
@@ -108,6 +110,28 @@ def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
         if path.suffix == ".json":
             read_json(path)
     return [kept[name] for name in sorted(kept)]
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Refuse names that the check of an archive would refuse, before an archive is made in vain."""
+    names = list(names)
+    for name in names:
+        fault = path_fault(name)
+        if not _is_utf8(name):
+            fault = "a name that is not UTF-8"
+        if fault:
+            raise ArchiveError(f"{shown(name)} has {fault}; no archive can hold it", fix="Rename or delete it")
+    for name, clash in clashes([*names, MANIFEST, MANIFEST_MD, README, CITATION, CONFIG]):
+        raise ArchiveError(f"{shown(name)} {clash}; no archive can hold both", fix="Rename or delete one of them")
+
+
+def _is_utf8(name: str) -> bool:
+    """Say whether a name's bytes on the disk are UTF-8; Python keeps others as unpaired surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _hidden(path: Path) -> bool:

@@ -21,7 +21,10 @@ from .frame import ends_cleanly, frame_faults
 _CHUNK = 1 << 20
 _MANIFEST_BYTES = 64 << 20
 """A manifest is held in memory; a longer one is no work of this workflow's."""
-DAMAGED = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zlib.error)
+DAMAGED = (
+    BadZipFile, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError, struct.error,
+    zlib.error,
+)  # fmt: skip
 """What reading a damaged zip can raise."""
 
 
@@ -77,7 +80,7 @@ def verify_archive(path: str | Path) -> list[str]:
             else:
                 found = [f"{shown(info.filename)}: added, the manifest does not list it"]
             if not found and not ends_cleanly(path, info):
-                found = [f"{shown(info.filename)}: its packed form is damaged at the end"]
+                found = [f"{shown(info.filename)}: its packed form is damaged, or holds more or less than the file"]
             faults += found
         faults += frame_faults(path, archive)
         return faults + _beside_faults(path, archive)
@@ -95,11 +98,13 @@ def read_manifest(archive: ZipFile) -> dict[str, dict[str, Any]]:
             raise ArchiveError("is missing")
         if archive.getinfo(MANIFEST).file_size > _MANIFEST_BYTES:
             raise ArchiveError("is too long for a manifest")
-        manifest = json.loads(archive.read(MANIFEST))
+        with archive.open(MANIFEST) as stream:  # piece by piece: read() unpacks past the end of the file
+            manifest = json.loads(b"".join(chunks(stream, _MANIFEST_BYTES)))
         if manifest["schema_version"] != SCHEMA_VERSION:
-            raise ArchiveError("is of another schema", got=manifest["schema_version"], expected=SCHEMA_VERSION)
+            got = shown(str(manifest["schema_version"]))
+            raise ArchiveError("is of another schema", got=got, expected=SCHEMA_VERSION)
         files = manifest["files"]
-        listed = {str(f["path"]): f | {"bytes": int(f["bytes"]), "sha256": str(f["sha256"])} for f in files}
+        listed = {str(f["path"]): f | {"bytes": _bytes(f), "sha256": str(f["sha256"])} for f in files}
     except KeyError as error:
         raise ArchiveError(f"lacks {error}") from error
     except (*DAMAGED, TypeError, AttributeError) as error:
@@ -107,6 +112,13 @@ def read_manifest(archive: ZipFile) -> dict[str, dict[str, Any]]:
     if len(files) != len(listed):
         raise ArchiveError("lists a file twice")
     return listed
+
+
+def _bytes(listed: Mapping[str, Any]) -> int:
+    size = listed["bytes"]
+    if type(size) is not int or size < 0:  # a bool is an int too; of a negative number a stream is read to its end
+        raise ValueError(f"bytes of {shown(str(listed['path']))} is no whole number of at least 0")
+    return size
 
 
 def chunks(stream: IO[bytes], most: int) -> Iterator[bytes]:
@@ -149,7 +161,7 @@ def _content_faults(archive: ZipFile, info: ZipInfo, listed: Mapping[str, Any]) 
         got = f"more than {listed['bytes']}" if size > listed["bytes"] else f"{size}"
         return [f"{name}: has {got} bytes, the manifest says {listed['bytes']}"]
     if digest != listed["sha256"]:
-        return [f"{name}: was changed, its SHA-256 is {digest}, the manifest says {listed['sha256']}"]
+        return [f"{name}: was changed, its SHA-256 is {digest}, the manifest says {shown(listed['sha256'])}"]
     return []
 
 
