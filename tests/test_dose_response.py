@@ -37,6 +37,17 @@ def test_what_is_drawn() -> None:
     assert points.loc["m3", "top", 100]["dnll"] == pytest.approx(0.2)
 
 
+def test_controls_smaller_than_their_selection_are_left_out_and_the_figure_says_so() -> None:
+    """Too few weights are left at k = 100 for one of the two seeds: the other one's control stands alone."""
+    table = made_up(2)
+    table["asked"] = table["k"] - ((table["k"] == 100) & (table["seed"] == 2))
+    points = dose_table(table).set_index(["metric", "kind", "k"])
+    assert [points.loc[("m1", "random", k), "seeds"] for k in (10, 100)] == [2, 1]
+    assert len(dose_table(table.assign(asked=table["k"] - table["seed"].notna()))) == 2 * 2, "tops alone"
+    said = ["\n".join(t.get_text() for t in build(t_).figure.texts) for t_ in (table, made_up(2))]
+    assert ["Controls end where too few" in words for words in said] == [True, False]
+
+
 def test_a_panel_a_metric_the_largest_damage_first(tmp_path: Path) -> None:
     """Panels come by damage, share their axes, and the files have the same bytes every time."""
     drawn = build(made_up(), "tiny, p2")

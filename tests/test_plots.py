@@ -31,6 +31,7 @@ from critical_weights.plots.cells import cells, components, panel
 from critical_weights.plots.stats_file import check_stats
 from critical_weights.plots.style import line_styles, styled
 from critical_weights.plots.wording import percent, scientific, short
+from critical_weights.report.analysis import at_one_k
 from critical_weights.tables.schema import CONCENTRATION, OVERLAP, write_table
 from script_call import SCRIPTS, call_script
 from synthetic_stats import gpt2_tensors, llama8b_tensors, llama_tensors, make_stats
@@ -365,6 +366,9 @@ def test_overlap_takes_the_largest_k_up_to_1000_that_all_pairs_answer():
     table["complete"] = (table["a"] == "magnitude") & (table["b"] == "act_mag")
     assert overlap_matrix.choose_k(table) == "1000", "one bad metric does not take the figure from the others"
     assert overlap_matrix.choose_k(overlap(METRICS[:1])) is None
+    rows = overlap(METRICS, exact_to=500)
+    told = at_one_k(rows[rows["scope"] == "global"].to_dict("records"))
+    assert {row["k"] for row in told} == {overlap_matrix.choose_k(rows)}, "reports choose as the figure does"
 
 
 def test_overlap_draws_and_writes_the_share_of_each_pair_twice():

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -206,6 +207,17 @@ def test_places_are_rounded_because_the_layout_differs_in_the_last_bit():
 
 
 # ---------------------------------------------------------------------------------------------- figures of scores
+
+
+def test_a_name_with_dollar_signs_is_no_formula():
+    name = r"$\frac$"  # matplotlib fails on such a formula
+    run = runs_of(TWO_BLOCKS, ["obd"])[0]
+    run = replace(run, stats=json.loads(json.dumps(run.stats).replace("q_proj", json.dumps(name)[1:-1])))
+    for drawn in (build("survival_curves", [run]),
+                  build("top_tokens", made.tokens(made.NAMES[:2]).assign(component=name))):  # fmt: skip
+        assert name in [text for text, _ in words_of(drawn.figure).values()] or name in drawn_text(
+            drawn.figure
+        ).replace(r"\$", "$")
 
 
 def test_survival_counts_the_scores_at_or_above_each_edge_and_marks_the_thresholds():

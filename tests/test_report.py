@@ -538,12 +538,14 @@ def test_a_colour_step_is_half_a_power_of_ten(ratio, step):
     assert level(ratio) == step
 
 
-def test_overlap_is_shown_at_the_largest_k_that_every_pair_answers():
+def test_overlap_is_shown_at_the_largest_k_that_most_pairs_answer():
     def rows(*ks):
         return [{"k": k, "complete": complete} for k, complete in ks]
 
     assert [r["k"] for r in at_one_k(rows(("30", True), ("100", True), ("3000", True), ("all", True)))] == ["100"]
-    assert [r["k"] for r in at_one_k(rows(("30", True), ("100", True), ("100", False)))] == ["30"]
+    assert [r["k"] for r in at_one_k(rows(("30", True), ("30", True), ("100", True), ("100", False)))] == ["30"] * 2
+    one_bad = rows(("100", True), ("100", True), ("100", False), ("30", True), ("30", True), ("30", False))
+    assert [r["k"] for r in at_one_k(one_bad)] == ["100"] * 3, "one bad metric does not take it from the others"
     assert [r["k"] for r in at_one_k(rows(("30", False), ("100", False)))] == ["30"]
     assert at_one_k([]) == []
 

@@ -98,6 +98,10 @@ for (const group of ["map", "folder"]) {
   select.dispatchEvent(new Event("change"));
   seen[group] = [names.map((name) => name.value), before, panels(group)];
 }
+const sizeOf = (table) => [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent === "size");
+const files = tables.find((table) => sizeOf(table) >= 0 && /kB[^]*\\d B|\\d B[^]*kB/.test(table.textContent));
+files.tHead.rows[0].cells[sizeOf(files)].querySelector("button").click();
+seen.sizes = [...files.tBodies[0].rows].map((row) => row.cells[sizeOf(files)].textContent);
 const cell = document.querySelector(".switch[data-group=map] > .panel:not([hidden]) td[data-tip]");
 cell.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
 seen.pointer = [cell.closest(".table").querySelector("output").textContent, cell.dataset.tip];
@@ -204,6 +208,10 @@ def test_page_over_models_and_phases_sorts_filters_and_switches(tmp_path, width)
     sizes = [int(text) for text in seen["sorted"]]
     assert sizes == sorted(sizes, reverse=True)
     assert len(sizes) == 3 * len(PARTS)
+    told = [text.split() for text in seen["sizes"] if text != "-"]
+    bytes_ = [float(n) * {"B": 1, "kB": 1e3, "MB": 1e6}[unit] for n, unit in told]
+    assert bytes_ == sorted(bytes_, reverse=True)
+    assert bytes_[0] > 1e3 > bytes_[-1], "units are told apart"
     assert seen["filtered"] == ["p1/other", "p2/other", "p3/other"]
     for group in ("map", "folder"):
         names, before, after = seen[group]

@@ -133,6 +133,21 @@ def test_a_value_of_another_type_names_its_column(tmp_path: Path, column: str, v
     assert f"column {column} " in str(caught.value)
 
 
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_no_column_takes_an_empty_field_or_true_for_a_number(tmp_path: Path, table: Table) -> None:
+    path = tmp_path / table.name
+    write_table(_example(table, 3), path, table)
+    raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for column in table.columns:
+        for values in (["1", "", "1"], ["True", "True", "True"], ["True", "", "true"]):
+            fine = column.dtype == "str" or (column.dtype == "bool" and "" not in values)
+            if fine or (column.optional and "True" not in values):
+                continue
+            raw.assign(**{column.name: values}).to_csv(path, index=False, lineterminator="\n")
+            with pytest.raises(TableError, match=f"column {column.name} of "):
+                read_table(path, table)
+
+
 def test_a_missing_column_is_named_with_near_ones(tmp_path: Path) -> None:
     frame = _top(["x"]).rename(columns={"parameter": "parameters"})
     with pytest.raises(TableError, match=r"no column 'parameter'.*Did you mean parameters\?"):

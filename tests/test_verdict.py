@@ -72,6 +72,25 @@ def test_not_told_apart_from_equal_controls() -> None:
     assert found.loc["bad", "verdict"] == "not told apart from controls"
 
 
+def test_smaller_controls_are_not_held_against_their_selection() -> None:
+    """A control of fewer weights, here at the largest k, enters neither gain nor verdict; without any there is none."""
+    table, *others = made_up()
+    table["asked"] = table["k"]
+    whole = verdict_table(table, *others, draws=50, seed=1).set_index("metric")
+    assert whole["k_compared"].tolist() == [1000] * 3
+    short = table["kind"].isin(["random", "matched"]) & (table["k"] == 1000)
+    found = verdict_table(table.assign(asked=table["k"] - short), *others, draws=50, seed=1).set_index("metric")
+    assert found["k_compared"].tolist() == [100] * 3
+    assert found["k_high"].tolist() == [1000] * 3
+    assert found["area"].tolist() == whole["area"].tolist()
+    good = found.loc["good"]
+    assert good["gain_matched"] == pytest.approx((LEVELS["good"][0] + LEVELS["good"][1]) / 2 - 0.01, abs=2e-3)
+    none = verdict_table(table.assign(asked=table["k"] - table["seed"].notna()), *others, draws=50, seed=1)
+    assert none["k_compared"].isna().all()
+    assert none["gain_matched"].isna().all()
+    assert set(none["verdict"]) == {"not compared: no control is as large"}
+
+
 def test_single_weights() -> None:
     """Correlations leave the top weights out; ratios are medians; the sign of a wrong prediction is wrong."""
     table, texts, weights, scores = made_up()

@@ -15,7 +15,11 @@ const choice = (label, names) => {
 };
 
 // Tables: a button in each heading sorts; a text and a choice filter. What is no number goes last.
-const number = (text) => parseFloat(text.replace(/[,<\s]/g, ""));
+const number = (text) => {
+  const bare = text.replace(/^at least|[,<\s]/g, "");
+  const size = /\d([kMGT])B$/.exec(bare);
+  return parseFloat(bare) * (size ? 1000 ** (1 + "kMGT".indexOf(size[1])) : 1);
+};
 
 const sortBy = (table, place, down) => {
   const kind = table.tHead.rows[0].cells[place].classList.contains("number");

@@ -32,12 +32,13 @@ def dose_table(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         ``metric, mode, kind, k, intervention, dnll`` (of controls the mean over seeds), ``low, high`` (of the top and
         bottom the bootstrap interval over texts; of controls the lowest and highest bound over the seeds), ``seeds,
-        n_texts, n_tokens``.
+        n_texts, n_tokens``. A control that is smaller than its selection, for want of other weights, is left out.
 
     Raises:
         TableError: there is no ladder.
 
     """
+    table = table[~_is_short(table)]
     rows = table[(table["part"] == "ladder") & table["kind"].isin(KINDS) & table["dnll"].notna()]
     if rows.empty:
         raise TableError("the table of interventions holds no ladder")
@@ -47,6 +48,14 @@ def dose_table(table: pd.DataFrame) -> pd.DataFrame:
         seeds=("seed", "nunique"), n_texts=("n_texts", "first"), n_tokens=("n_tokens", "first"),
     )  # fmt: skip
     return found.reset_index()
+
+
+def _is_short(table: pd.DataFrame) -> pd.Series:
+    """Mark the controls that are smaller than the selection beside them."""
+    place = ["part", "metric", "mode", "k"]
+    tops = table.loc[table["kind"] == "top", [*place, "asked"]].rename(columns={"asked": "selected"})
+    beside = table[[*place, "asked"]].merge(tops.drop_duplicates(place), on=place, how="left")
+    return table["kind"].isin(["random", "matched"]) & (beside["asked"] < beside["selected"]).to_numpy()
 
 
 def draw_metric(points: pd.DataFrame, linear: float, ax: Axes | None = None) -> Axes:
@@ -105,7 +114,8 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         # A panel of its own, whose width the layout does not give to one metric's panel.
         legend.legend(*first.get_legend_handles_labels(), loc="center left", ncols=len(KINDS), borderaxespad=0)
         legend.get_legend().set_in_layout(False)
-        words(figure, "damage by number of changed weights", [_population(points)], title, _notes(points, linear))
+        words(figure, "damage by number of changed weights", [_population(points)], title,
+              _notes(points, linear, bool(_is_short(table).any())))  # fmt: skip
     return Drawn(figure, points)
 
 
@@ -122,9 +132,11 @@ def _population(points: pd.DataFrame) -> str:
     return f"Intervention: {what}. {count(texts, 'evaluation text')}, {count(tokens, 'predicted token')}."
 
 
-def _notes(points: pd.DataFrame, linear: float) -> list[str]:
+def _notes(points: pd.DataFrame, linear: float, short: bool) -> list[str]:
     seeds = int(points["seeds"].max())
     notes = [f"Bands: 95 % intervals over bootstrap draws of texts; the axis is linear within {linear:g} around 0."]
     if seeds:
         notes.append(f"Controls: mean over {count(seeds, 'seed')}, bands from their lowest to their highest bound.")
+    if short:
+        notes.append("Controls end where too few weights are left for as many as selected.")
     return notes

@@ -10,25 +10,18 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
+from ..overlap.told_k import told_k
 from .save import Drawn
 from .style import COLOUR_MAP, GREY, LABELS_ONLY, new_axes, new_figure, styled, words, write_numbers
 from .wording import count, percent, scientific, short
 
-MOST_K = 1000
-"""The figure compares at most so many weights of each list."""
 _WIDEST_CELL, _MATRIX_WIDTH = 0.75, 5.2
 
 
 def choose_k(table: pd.DataFrame) -> str | None:
-    """Return the k up to :data:`MOST_K` that most pairs of lists answer exactly, the largest of several.
-
-    Usually all pairs answer it; one metric that cannot must not take the figure from the others. None for a table
-    without a pair.
-    """
-    rows = table[(table["scope"] == "global") & table["k"].str.fullmatch("[0-9]+")]
-    exact = rows.groupby(rows["k"].astype("int64"))["complete"].sum()
-    exact = exact[exact.index <= MOST_K]
-    return str(exact[exact == exact.max()].index.max()) if len(exact) else None
+    """Return the k that is drawn; None for a table without a pair."""
+    rows = table[table["scope"] == "global"]
+    return told_k(zip(rows["k"], rows["complete"], strict=True))
 
 
 def overlap_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,10 +104,11 @@ def _compared(pairs: pd.DataFrame) -> str:
 
 
 def _chance(pairs: pd.DataFrame) -> str:
-    known = pairs["expected_share"].dropna()
+    exact = pairs[pairs["complete"]] if pairs["complete"].any() else pairs
+    known = exact["expected_share"].dropna()
     if not len(known):
         return "Chance level: not known, for want of the population."
     low, high = percent(float(known.min())), percent(float(known.max()))
-    weights = f"{'' if low == high else 'at most '}{scientific(float(pairs['expected'].max()))} weights"
+    weights = f"{'' if low == high else 'at most '}{scientific(float(exact['expected'].max()))} weights"
     span = low if low == high else f"{low} to {high}"
     return f"Chance level: two independent draws would share {span} ({weights})."

@@ -14,7 +14,7 @@ from .score_runs import Run, by_metric, component_order, population_of
 from .sensitivity_distribution import ALL
 from .small_multiples import finish, legend, legend_inches, nothing, options, panels
 from .style import DARK, MUTED, line_styles, log_axis, new_axes, styled
-from .wording import unit_label
+from .wording import short, unit_label
 
 _FROM = 0.95
 """A panel begins where this part of the scores above 0 is higher: further left every curve is flat."""
@@ -91,7 +91,7 @@ def build(runs: Sequence[Run], title: str | None = None) -> Any:
     names = [name for name in component_order(runs) if name in curves]
     styles = line_styles(names)
     handles = [Line2D([], [], color=DARK, linewidth=2), *(Line2D([], [], **{**styles[n], "marker": ""}) for n in names)]
-    labels = [ALL, *names]
+    labels = [ALL, *map(short, names)]
     modes = set(table.loc[table["kind"] == "threshold", "mode"])
     for mode, text in (("global", "selected from here up"), ("other", "lowest selected (of tensors or blocks)")):
         if "global" in modes if mode == "global" else modes - {"global"}:

@@ -87,7 +87,7 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
             draw_tokens(rows[rows["panel"] == name], colours, float(rows["share"].max()), ax)
             if made.at_bottom(place):
                 ax.set_xlabel("share of selection")
-        handles = [Patch(facecolor=colours[name], label=name) for name in components]
+        handles = [Patch(facecolor=colours[name], label=short(name)) for name in components]
         if rows["unseen"].any():
             handles.append(Patch(facecolor="white", edgecolor=DARK, label="not in the calibration texts"))
         legend(made, handles, [str(handle.get_label()) for handle in handles], len(handles))

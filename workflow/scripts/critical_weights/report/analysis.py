@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..overlap.told_k import told_k
 from ..tables.agreement import AGREEMENT
 from ..tables.schema import CONCENTRATION, OVERLAP, read_table
 from .rows import Row, kept, read_if_there, records
@@ -51,19 +52,10 @@ def read_agreement(path: Path) -> list[Row] | None:
     return kept(whole, "a", "b", "quantity", "over", "persistence", "value", "low", "high", "depth", "n")
 
 
-MOST_K = 1000
-"""A comparison of two metrics in one number takes at most so many weights of each."""
-
-
 def at_one_k(rows: list[Row]) -> list[Row]:
-    """Return the rows at the largest k up to :data:`MOST_K` that every pair answers exactly.
-
-    Where there is none, the rows at the smallest k. The figure of the overlaps chooses in the same way.
-    """
-    ks = sorted({int(row["k"]) for row in rows if row["k"].isdigit() and int(row["k"]) <= MOST_K})
-    exact = [k for k in ks if all(row["complete"] for row in rows if row["k"] == str(k))]
-    chosen = {str(k) for k in (exact or ks[:1])[-1:]}
-    return [row for row in rows if row["k"] in chosen]
+    """Return the rows at the k that :func:`~critical_weights.overlap.told_k.told_k` chooses, as the figure does."""
+    chosen = told_k((row["k"], row["complete"]) for row in rows)
+    return [row for row in rows if row["k"] == chosen]
 
 
 def read_concentration(path: Path) -> dict[str, dict[str, Any]]:

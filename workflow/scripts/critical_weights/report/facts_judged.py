@@ -12,8 +12,9 @@ from ..tables.interventions import INTERVENTIONS_TABLE, VERDICT
 from .rows import Row, kept, read_if_there, records
 
 VERDICTS = ("pass", "fail", "not run", "not applicable")
-_LADDER = ("metric", "mode", "kind", "k", "seed", "intervention", "strength", "asked", "changed", "dnll", "low", "high",
-           "first_order", "second_order", "kl", "agreement", "nan_texts", "inf_texts", "n_texts")  # fmt: skip
+_LADDER = ("metric", "mode", "kind", "k", "seed", "intervention", "strength", "asked", "changed", "unmatched", "dnll",
+           "low", "high", "first_order", "second_order", "kl", "agreement", "nan_texts", "inf_texts",
+           "n_texts")  # fmt: skip
 
 
 def read_criteria(folder: Path) -> dict[str, Any] | None:

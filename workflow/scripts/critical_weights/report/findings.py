@@ -136,8 +136,9 @@ def best(facts: Mapping[str, Any]) -> Finding | None:
         text += f"; {together} of the first {len(rows)} lie in {'one tensor' if n == 1 else tensor}"
     if len(ranked) > 1:
         same = [m for m, other in ranked.items() if m != name and _address(other["top"][0]) == _address(first)]
-        others = listed(same) if same else "none of the other metrics"
-        text += f"; {others} {'put' if len(same) > 1 else 'puts'} it first too"
+        others = listed(same) if same else "none of the other metrics" if len(ranked) > 2 else "the other metric"
+        text += f"; {others} {'put' if len(same) > 1 else 'puts'} it first too" if same or len(ranked) > 2 else \
+                f"; {others} does not"  # fmt: skip
     sure = "Exact for these texts: no score was estimated by sampling weights."
     if metric["top_exact"] < len(rows):
         sure = (
@@ -154,8 +155,9 @@ def _address(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def overlap(facts: Mapping[str, Any]) -> Finding | None:
     """Say which two metrics agree most and least on the first k weights, next to what chance would give."""
-    rows = sorted(at_one_k(facts["overlap"]["global"]), key=lambda row: -row["shared"])
-    if not rows or not all(row["complete"] for row in rows):
+    told = at_one_k(facts["overlap"]["global"])
+    rows = sorted((row for row in told if row["complete"]), key=lambda row: -row["shared"])
+    if not rows:
         return None
 
     def sentence(row: Mapping[str, Any]) -> str:
@@ -166,6 +168,8 @@ def overlap(facts: Mapping[str, Any]) -> Finding | None:
     if len(rows) > 1:
         text += f"; least alike of {len(rows)} pairs, {sentence(rows[-1])}"
     sure = "Exact counts over all tensors."
+    if len(rows) < len(told):
+        sure += f" Left out: {plural(len(told) - len(rows), 'pair')} whose lists are too short."
     chances = [row["p"] for row in rows if row["p"] is not None]
     if chances:
         above = sum(p < SIGNIFICANT / len(chances) for p in chances)

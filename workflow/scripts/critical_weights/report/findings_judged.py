@@ -41,7 +41,12 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
     )
     if first["gain_matched"] is not None:
         gain = interval(first["gain_matched"], first["gain_matched_low"], first["gain_matched_high"])
-        text += f", {gain} more than as many others of the same size; it is {first['verdict']}"
+        least = "" if first["k_compared"] == first["k_high"] else (
+            f" (over k up to {count(first['k_compared'])}: beyond, too few are left for controls as large)"
+        )  # fmt: skip
+        text += f", {gain} more than as many others of the same size{least}; it is {first['verdict']}"
+    elif first["k_compared"] is None:
+        text += f"; {first['verdict']}"
     outcomes = [f"{count(n)} {verdict}" for verdict in dict.fromkeys(row["verdict"] for row in rows)
                 if (n := sum(row["verdict"] == verdict for row in rows))]  # fmt: skip
     text += f". Of all {len(rows)}: {listed(outcomes)}" if len(rows) > 1 else ""

@@ -116,8 +116,9 @@ def agreement(facts: Mapping[str, Any]) -> Table:
                    for b in names)] for a in names]  # fmt: skip
     note = ""
     if rows:
-        chance = "" if rows[0]["expected"] is None else f" Two independent draws would share " \
-                 f"{show.real(rows[0]['expected'], 2)} weights."  # fmt: skip
+        expected = [row["expected"] for row in rows if row["complete"] and row["expected"] is not None]
+        ends = dict.fromkeys(show.real(of(expected), 2) for of in (min, max)) if expected else {}
+        chance = f" Two independent draws would share {' to '.join(ends)} weights." if ends else ""
         note = f"Share of the first {show.count(int(rows[0]['k']))} weights over all tensors.{chance}"
         note += "" if all(row["complete"] for row in rows) else " At least: some lists are too short to answer exactly."
     return Table("Overlap between metrics", (("", CODE), *((name, NUMBER) for name in names)), cells, note)

@@ -21,7 +21,8 @@ def overlap(rows: list[Mapping[str, Any]]) -> Table:
     columns = (("a", CODE), ("b", CODE), *((n, NUMBER) for n in (
         "k", "shared weights", "of k", "Jaccard", "expected by chance", "p")), ("exact", TEXT))  # fmt: skip
     note = ("The first k weights of each metric over all tensors. Expected and p: two independent draws of k from the "
-            "same weights (hypergeometric). Other k: overlap.csv.")  # fmt: skip
+            "same weights (hypergeometric); where a list is too short to be exact, from each tensor apart. Other k: "
+            "overlap.csv.")  # fmt: skip
     return Table("Overlap between metrics", columns, cells, note)
 
 
@@ -117,7 +118,7 @@ def tails(metrics: Mapping[str, Any]) -> Table:
         "magnitude's max / mean", "Gini coefficient", "magnitude's Gini coefficient", "tail indices")))  # fmt: skip
     note = ("Population: all scored weights. Tail index: Hill's alpha, the smaller the heavier the tail; the median "
             "over several numbers of top weights, in brackets the least and the most. Beside each figure: the same "
-            "of the weights' absolute values.")  # fmt: skip
+            "of the weights' absolute values, where magnitude is among the experiments.")  # fmt: skip
     return Table("Tails, beside the weights' own size", columns, rows, note)
 
 

@@ -32,6 +32,7 @@ def verdict(known: Mapping[str, Any] | None) -> Table:
     rows = [
         [str(row["trust"]), row["metric"], row["mode"], row["intervention"], row["verdict"],
          show.interval(row["area"], row["area_low"], row["area_high"]), _gain(row, "random"), _gain(row, "matched"),
+         "-" if row["k_compared"] is None else show.count(row["k_compared"]),
          f"{row['wins']} of {len(known['verdict']) - 1}" if known else "",
          "-" if row["spearman"] is None else
          show.interval(row["spearman"], row["spearman_low"], row["spearman_high"]),
@@ -40,10 +41,12 @@ def verdict(known: Mapping[str, Any] | None) -> Table:
     ]  # fmt: skip
     columns = (("trust", NUMBER), ("metric", CODE), ("mode", CODE), ("intervention", CODE), ("verdict", TEXT),
                *((n, NUMBER) for n in ("damage (nats per token)", "more than random ones", "more than matched ones",
+                                       "compared up to k",
                                        "better than", "rank correlation with single damage", "single weights",
                                        "evaluation texts")))  # fmt: skip
     note = "Damage: mean over log k of the change of the mean loss. Random: as many others of the same tensors; "
-    note += "matched: and of the same decile of abs(w). In brackets: 95 % of the draws of texts and seeds."
+    note += "matched: and of the same decile of abs(w). In brackets: 95 % of the draws of texts and seeds. Compared up "
+    note += "to k: beyond it, so much of a tensor is selected that too few weights are left for controls as large."
     return Table("Which ranking to trust", columns, rows, note)
 
 
@@ -56,17 +59,20 @@ def ladder(known: Mapping[str, Any] | None) -> Table:
     """What changing the first k does, beside controls."""
     rows = [
         [row["metric"], row["mode"], row["kind"], show.count(row["k"]), or_dash(row["seed"]), row["intervention"],
-         show.count(row["changed"]), show.interval(row["dnll"], row["low"], row["high"]),
+         show.count(row["changed"]), show.count(row["unmatched"]), show.interval(row["dnll"], row["low"], row["high"]),
          show.real(row["first_order"], 3), show.real(row["second_order"], 3), show.real(row["kl"], 3),
          show.share(row["agreement"]), show.count(row["nan_texts"] + row["inf_texts"])]
         for row in (known["ladder"] if known else [])
     ]  # fmt: skip
     columns = (("metric", CODE), ("mode", CODE), ("weights", TEXT), ("k", NUMBER), ("seed", NUMBER),
                ("intervention", CODE), *((n, NUMBER) for n in (
-                   "changed", "damage (nats per token)", "first order", "second order", "KL", "same prediction",
-                   "texts not finite")))  # fmt: skip
+                   "changed", "of another decile", "damage (nats per token)", "first order", "second order", "KL",
+                   "same prediction", "texts not finite")))  # fmt: skip
     note = "Damage: change of the mean negative log-likelihood per token on the evaluation texts; in brackets 95 % of "
-    note += "bootstrap draws of texts. First and second order: what the gradients of the same texts predict."
+    note += (
+        "bootstrap draws of texts. Of another decile: weights of a matched control where those of the selection's own "
+    )
+    note += "decile are used up. First and second order: what the gradients of the same texts predict."
     return Table("What changing the first k does", columns, rows, note)
 
 

@@ -86,7 +86,10 @@ def components(facts: Mapping[str, Any]) -> Table:
     ]  # fmt: skip
     columns = (("component", CODE), ("tensors", NUMBER), ("shapes (storage order)", TEXT), ("weights", NUMBER),
                ("analysed weights", NUMBER), ("shares storage with", TEXT))  # fmt: skip
-    return Table("Components", columns, rows, "Population: all parameter tensors of the model.")
+    note = "Population: all parameter tensors of the model."
+    if any(c["tied_to"] for c in facts["components"].values()):
+        note += " Of a shared tensor gradients add up both uses; activation metrics know the embedding's input alone."
+    return Table("Components", columns, rows, note)
 
 
 def texts(facts: Mapping[str, Any]) -> Table:

@@ -4,8 +4,9 @@ The rule, fixed before looking: a metric deserves trust when removing what it ra
 other metrics rank first, and more than removing as many other weights of the same tensors and the same size. Rows are
 ordered by **wins**, the number of other rows whose area under the damage curve is smaller with the whole 95 % interval
 of the paired difference above 0; ties by the area itself. ``verdict`` says whether the area exceeds that of the matched
-controls. The rank correlation over single weights stands beside it and does not enter the order: most single weights of
-a trained model do next to nothing.
+controls. Where so much of a tensor is selected that fewer weights are left for a control, the two are not compared:
+gains and verdict are over the k at which every control is as large. The rank correlation over single weights stands
+beside it and does not enter the order: most single weights of a trained model do next to nothing.
 
 Needs the tables of the validation only: no model, no score store.
 """
@@ -27,6 +28,7 @@ from .single_agreement import single_agreement
 Floats = NDArray[np.float64]
 _CONTROLS = ("random", "matched")
 _WORDS = ("below controls", "not told apart from controls", "above controls")
+_NO_WORD = "not compared: no control is as large"
 
 
 def verdict_table(
@@ -72,9 +74,13 @@ def verdict_table(
         row: dict[str, Any] = {"metric": metric, "mode": mode, "intervention": own["intervention"].iloc[0],
                                "k_low": own["k"].min(), "k_high": own["k"].max(), "seeds": 0}  # fmt: skip
         row |= _bounded("area", area)
+        whole = _with_whole_controls(own, beside)
+        row["k_compared"] = max(whole, default=pd.NA)
+        compared = own[own["k"].isin(whole)]
         for kind in _CONTROLS:
-            control = _control_area(damage, beside[beside["kind"] == kind], seed)
-            row |= _against(area, control, kind)
+            controls = beside[(beside["kind"] == kind) & beside["k"].isin(whole)]
+            control = _control_area(damage, controls, seed)
+            row |= _against(_area(damage, compared) if len(compared) else area, control, kind)
         row["seeds"] = beside["seed"].nunique()
         row["verdict"] = _word(row)
         rows.append(row)
@@ -94,6 +100,14 @@ def _by_condition(texts: pd.DataFrame, conditions: int) -> tuple[Floats, NDArray
     ordered = texts.sort_values(["condition", "text"], kind="stable")
     n = len(texts) // conditions
     return ordered["change"].to_numpy(np.float64).reshape(conditions, n), ordered["predicted"].to_numpy()[:n]
+
+
+def _with_whole_controls(tops: pd.DataFrame, beside: pd.DataFrame) -> set[int]:
+    """Return the k at which no control is smaller than the selection."""
+    selected = dict(zip(tops["k"], tops["asked"], strict=True))
+    controls = beside[beside["kind"].isin(_CONTROLS)]
+    short = {k for k, asked in zip(controls["k"], controls["asked"], strict=True) if asked < selected[k]}
+    return set(controls["k"]) - short
 
 
 def _area(damage: Floats, ladder: pd.DataFrame) -> Floats:
@@ -126,6 +140,8 @@ def _bounded(name: str, drawn: Floats) -> dict[str, float]:
 
 
 def _word(row: dict[str, Any]) -> str:
+    if row["k_compared"] is pd.NA:
+        return _NO_WORD
     above, below = row["gain_matched_low"] > 0, row["gain_matched_high"] < 0
     return _WORDS[2 if above else 0 if below else 1]
 
