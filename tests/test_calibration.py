@@ -302,3 +302,21 @@ def test_a_missing_or_damaged_tokenizer_is_one_line(
         _calibrate(copy, settings)
     assert (f"there is none in {copy}" in str(caught.value)) == (content is None)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["qwen2", "gpt2", "gemma2", "gpt_neox", "llama"])
+@pytest.mark.parametrize("config_of_none", [False, True])
+def test_a_model_without_a_tokenizer_is_told_so_and_not_its_texts(
+    settings: dict[str, Any], tmp_path: Path, name: str, *, config_of_none: bool
+) -> None:
+    """Of many kinds of model transformers makes a tokenizer of special tokens alone where there is no file."""
+    folder = save_tiny_folder(tmp_path / "none", name)
+    for file in folder.glob("*token*"):
+        file.unlink()
+    if config_of_none:
+        (folder / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(TextError, match="the tokenizer of model 'tiny' cannot be loaded") as caught:
+        _calibrate(folder, settings)
+    assert "The model's folder must hold its tokenizer, such as tokenizer.json" in str(caught.value)
+    assert (f"there is none in {folder}" in str(caught.value)) != config_of_none
+    assert "\n" not in str(caught.value)

@@ -14,7 +14,8 @@ import yaml
 from critical_weights import config as configs
 from critical_weights.errors import ConfigError
 from critical_weights.stage_code import PACKAGE, stage_digest, stage_sources
-from critical_weights.targets import missing_texts, target_files
+from critical_weights.targets import missing_models, missing_texts, target_files
+from critical_weights.validation.conditions import ValidationSettings, intervention_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = configs.read_config(ROOT / "config" / "config.yaml")
@@ -141,6 +142,59 @@ def test_all_mistakes_are_told_at_once():
     assert len(told({"experiments": ["p2/bundled/x_global_k1", "p2/bundled/mag_global_kten"]})) == 2
 
 
+@pytest.mark.parametrize(
+    "own, parts",
+    [
+        ({"k": 50}, ["interventions.k is none of ks", "got k 50", "expected one of 10, 30, 100"]),
+        (
+            {"ks": [10, 30]},
+            ["interventions.k is none of ks", "got k 300", "expected one of 10, 30", "not set it is 300"],
+        ),
+        ({"intervention": "zeroo"}, ["interventions.intervention: unknown intervention 'zeroo'", "Did you mean zero?"]),
+        ({"others": ["mean", "scale=two"]}, ["interventions.others[1]: the strength of scale is no number", "got two"]),
+        ({"others": ["zero=1"]}, ["interventions.others[0]: intervention zero has no strength"]),
+        ({"others": ["round_bits=2.5"]}, ["interventions.others[0]", "got 2.5", "expected a whole number from 2 up"]),
+        ({"others": ["noise=-1"]}, ["interventions.others[0]", "got -1", "expected a number from 0 up"]),
+        ({"strengths": [0, float("nan")]}, ["interventions.strengths[1]: the strength of scale is no finite number"]),
+        (
+            {"lists": ["nofile.csv"]},
+            ["interventions.lists[0]: there is no file nofile.csv", "Did you mean nofiles.csv?"],
+        ),
+        ({"lists": ["nofiles.csv", "nofile"]}, ["interventions.lists[1]: nofile is a folder, not a file"]),
+    ],
+)
+def test_mistakes_of_the_interventions_are_told_before_anything_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any], parts: list[str]
+):
+    (tmp_path / "nofiles.csv").write_text("parameter,indices,sensitivity_score\n", encoding="utf-8")
+    (tmp_path / "nofile").mkdir()
+    monkeypatch.chdir(tmp_path)
+    errors = [str(error) for error in intervention_errors(complete({"interventions": own}))]
+    assert len(errors) == 1
+    assert "\n" not in errors[0]
+    for part in parts:
+        assert part in errors[0]
+    assert intervention_errors(complete({"interventions": {**own, "enabled": False}})) == []
+
+
+def test_right_interventions_are_no_mistake_and_wrong_ones_are_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.csv").write_text("parameter,indices,sensitivity_score\n", encoding="utf-8")
+    assert intervention_errors(complete()) == []
+    made = {"ks": [5, 7], "k": 5, "others": ["noise=2.5", "bit_flip=3"], "lists": ["results/made.csv", "~/own.csv"]}
+    assert intervention_errors(complete({"interventions": made})) == []
+    assert len(intervention_errors(complete({"interventions": {"k": 1, "others": ["zer", "x"], "lists": ["y"]}}))) == 4
+
+
+def test_schema_and_script_have_the_same_settings_of_interventions():
+    section = complete()["interventions"]
+    own = {key: value for key, value in section.items() if key != "enabled"}
+    settings = ValidationSettings(**{key: tuple(v) if isinstance(v, list) else v for key, v in own.items()})
+    assert settings == ValidationSettings()
+
+
 @pytest.mark.parametrize("text, part", [("a: [", "is not YAML"), ("- a", "no keys"), ("", "nothing")])
 def test_file_that_is_no_config(tmp_path: Path, text: str, part: str):
     file = tmp_path / "own.yaml"
@@ -236,6 +290,8 @@ def test_folder_of_a_stage_asks_for_what_is_in_it():
         (f"{RUN}/top_weight.csv", [f"'top_weight.csv' in {RUN}", "top_weights.csv"]),
         (f"{RUN}/plots/magnitude_k7_layer_comparison.png", ["'plots/magnitude_k7_layer_comparison.png'"]),
         ("results/p2/gpt2/scores/gradq.h5", ["'scores/gradq.h5'", "scores/gradsq.h5"]),
+        (f"{RUN}/plot", [f"'plot' in {RUN}", "Did you mean plots"]),
+        ("results/p2/bundled/analysis/plot", ["'analysis/plot'", "Did you mean analysis/plots"]),
         ("results/p2/bundled/report/reprot.html", ["'report/reprot.html'", "report/report.html"]),
         ("results/p2/gpt2/report/report.html", ["report of p2/gpt2", "none is configured"]),
         ("results/p2/gpt2/analysis", ["analysis of p2/gpt2", "none is configured"]),
@@ -275,6 +331,33 @@ def test_missing_text_file_is_told_for_the_phases_asked_for_only(tmp_path: Path)
     assert "text.txt is a folder, not a file. Did you mean texts.txt?" in str(errors[0])
 
 
+def test_missing_folder_of_a_local_model_is_told_where_a_result_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "llama").mkdir(parents=True)
+    (tmp_path / "models" / "file").touch()
+    paths = {
+        "good": "models/llama",
+        "bad": "models/lama",
+        "compare_me": "nowhere",
+        "flat": str(tmp_path / "models/file"),
+    }
+    config = complete({"models": {name: {"source": "local", "path": path} for name, path in paths.items()}})
+    fine = ["results/p2/good/model.json", "results/p2/gpt2/model.json", "results/report/index.html"]
+    assert missing_models([*fine, "results/compare/compare_me/overlap.csv", "resources/models/good.json"], config) == []
+    errors = missing_models(["results/p2/bad/model.json", "results/p2/bad/mag_global_k1/top_weights.csv"], config)
+    assert [str(error) for error in errors] == [
+        "models.bad.path: there is no folder models/lama. Did you mean llama?"
+    ]  # fmt: skip
+    assert len(missing_models(["resources/models/bad.json"], config)) == 1
+    assert "file is a file, not a folder" in str(missing_models(["results/p2/flat/model.json"], config)[0])
+    described = tmp_path / "results/p2/bad/model.json"
+    described.parent.mkdir(parents=True)
+    described.touch()
+    assert missing_models(["results/p2/bad/mag_global_k1/top_weights.csv"], config) == []
+
+
 def test_stage_digest_follows_imports_and_data(tmp_path: Path):
     scripts = PACKAGE.parent
     names = {path.relative_to(scripts).as_posix() for path in stage_sources(scripts / "plot.py")}
@@ -293,9 +376,10 @@ def test_stages_without_a_model_reach_no_module_that_imports_torch(script: str):
 
 
 def test_config_and_targets_import_neither_torch_nor_pandas():
-    code = "import sys, critical_weights.targets, critical_weights.stage_code; print(*sys.modules)"
+    names = ("targets", "stage_code", "validation.conditions")
+    code = f"import sys, {', '.join(f'critical_weights.{name}' for name in names)}; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "transformers", "pandas", "numpy", "matplotlib"} & set(modules)
+    assert not {"torch", "transformers", "pandas", "numpy", "h5py", "matplotlib"} & set(modules)
 
 
 def test_conda_environment_has_the_versions_of_the_lock():

@@ -356,6 +356,18 @@ def test_wrong_target_ends_with_one_line(tmp_path: Path, word: str, parts: list[
         ("experiments: [p2/x/mag_global_k1, p2/gpt2/mag_globl_k1]", [["model 'x'"], ["'globl'", "global"]]),
         ("experiments: []", [["none is configured"]]),
         ("phases: {p2: {texts: no.txt}}", [["phases.p2.texts", "no.txt"]]),
+        (
+            "interventions: {ks: [10], others: [zeroo], lists: [no.csv]}",
+            [
+                ["others[0]", "zero?"],
+                ["interventions.k", "expected one of 10"],
+                ["lists[0]", "there is no file no.csv"],
+            ],
+        ),
+        (
+            "{models: {m: {source: local, path: gone}}, experiments: [p2/m/mag_global_k1]}",
+            [["models.m.path", "there is no folder gone"]],
+        ),
     ],
 )
 def test_wrong_config_ends_with_a_line_for_each_mistake(tmp_path: Path, text: str, parts: list[list[str]]):

@@ -7,7 +7,7 @@ that the config does not list are known from the command line alone.
 
 from snakemake.cli import get_argument_parser
 
-from critical_weights.targets import missing_texts, nothing_configured, target_files
+from critical_weights.targets import missing_models, missing_texts, nothing_configured, target_files
 
 
 def typed_targets():
@@ -34,7 +34,7 @@ def checked_targets(words):
     if not words or "all" in words:
         wanted += small_results()
         errors += [] if EXPERIMENTS or COMPARISONS else [nothing_configured("rule all")]
-    errors += missing_texts(wanted, config)
+    errors += [*missing_models(wanted, config), *missing_texts(wanted, config)]
     if errors:
         stop(*errors)
     return asked

@@ -7,7 +7,7 @@ rule validate:
         facts="results/{phase}/{model}/model.json",
         tokens="results/{phase}/{model}/tokens.json",
         stores=configured_stores,
-        lists=config["interventions"]["lists"],
+        lists=INTERVENTION_LISTS,
     output:
         shown_tables("interventions", VALIDATION_TABLES),
     log:

@@ -1,6 +1,16 @@
 """What the rules of validate.smk read and are told."""
 
+from critical_weights.validation.conditions import intervention_errors
+
+if mistakes := intervention_errors(config):
+    stop(*mistakes)
+
+
 VALIDATION_TABLES = ("interventions", "texts", "single_weights", "single_scores")
+
+
+# As text, which is what the user wrote but for the home directory: Snakemake takes ~ for a folder of that name.
+INTERVENTION_LISTS = [os.path.expanduser(path) for path in config["interventions"]["lists"]]
 
 
 def validation_threads(wildcards):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from . import result_paths
@@ -107,7 +108,8 @@ def _select(name: str, folder: str, known: Collection[str]) -> list[str]:
     """Return the known file of this name, or all files of a folder of this name."""
     files = [f"{folder}/{file}" for file in known if file == name or file.startswith(f"{name}/")]
     if not files:
-        raise ConfigError(f"no stage makes '{name}' in {folder}", near=near_names(name, known))
+        folders = {str(parent): None for file in known for parent in PurePosixPath(file).parents if parent.name}
+        raise ConfigError(f"no stage makes '{name}' in {folder}", near=near_names(name, [*folders, *known]))
     return files
 
 
@@ -123,6 +125,28 @@ def _not_a_target(word: str, parts: list[str], config: Mapping[str, Any], rules:
         near=near_names(word, rules),
         fix="For example all, or results/p2/bundled/gradsq_perlayer_k100",
     )
+
+
+def missing_models(files: Iterable[str], config: Mapping[str, Any]) -> list[ConfigError]:
+    """Return an error for each local model without a folder, of those that the results belong to.
+
+    A model that is described already needs none: results that were copied here can be drawn and reported.
+    """
+    parts = [file.split("/") for file in files]
+    used = {(p[2], f"results/{p[1]}/{p[2]}/model.json"): None for p in parts
+            if p[0] == "results" and len(p) > 3 and p[1] in config["phases"]}  # fmt: skip
+    used |= {(Path(p[2]).stem, "/".join(p)): None for p in parts if p[:2] == ["resources", "models"] and len(p) == 3}
+    errors = {}
+    for name, described in used:
+        entry = config["models"].get(name, {})
+        if entry.get("source") != "local" or Path(described).is_file():
+            continue
+        folder = Path(entry["path"]).expanduser()
+        if not folder.is_dir():
+            what = f"{folder} is a file, not a folder" if folder.is_file() else f"there is no folder {folder}"
+            near = near_names(folder.name, [path.name for path in folder.parent.glob("*") if path.is_dir()])
+            errors[name] = ConfigError(f"models.{name}.path: {what}", near=near)
+    return list(errors.values())
 
 
 def missing_texts(files: Iterable[str], config: Mapping[str, Any]) -> list[ConfigError]:

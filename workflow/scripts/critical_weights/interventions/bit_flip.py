@@ -7,20 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from ..errors import ConfigError
 from .registry import Setting, intervention
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
-
-_WORDS = {
-    torch.bfloat16: torch.int16,
-    torch.float16: torch.int16,
-    torch.float32: torch.int32,
-    torch.float64: torch.int64,
-}
 
 
 def flip(values: Tensor, bits: Tensor) -> Tensor:
@@ -31,10 +23,18 @@ def flip(values: Tensor, bits: Tensor) -> Tensor:
         bits: (n,) int64, which bit of each.
 
     """
-    word = _WORDS[values.dtype]
+    import torch
+
+    word = getattr(torch, f"int{width(values.dtype)}")
     # Shifted as int64, where the sign's bit is one like others; narrowing keeps the low bits.
     mask = torch.ones_like(bits).bitwise_left_shift(bits).to(word)
     return values.contiguous().view(word).bitwise_xor(mask).view(values.dtype)
+
+
+def _flip_each(values: Tensor, bit: int) -> Tensor:
+    import torch
+
+    return flip(values, torch.full(values.shape, bit, dtype=torch.int64, device=values.device))
 
 
 def width(dtype: torch.dtype) -> int:
@@ -62,7 +62,7 @@ def bit_flip(values: Tensor, setting: Setting) -> Tensor:
     if bit >= bits:
         name = str(values.dtype).removeprefix("torch.")
         raise ConfigError(f"{name} has no bit {bit}", expected=f"0 to {bits - 1}")
-    return flip(values, torch.full(values.shape, bit, dtype=torch.int64, device=values.device))
+    return _flip_each(values, bit)
 
 
 @intervention(
@@ -71,12 +71,13 @@ def bit_flip(values: Tensor, setting: Setting) -> Tensor:
 def bit_flip_exponent(values: Tensor, setting: Setting) -> Tensor:
     """Return w with the bit below its sign turned over: of a weight below 2 a huge number."""
     del setting
-    top = width(values.dtype) - 2
-    return flip(values, torch.full(values.shape, top, dtype=torch.int64, device=values.device))
+    return _flip_each(values, width(values.dtype) - 2)
 
 
 @intervention(name="bit_flip_random", meaning="a random bit of the stored format is turned over", of_bits=True)
 def bit_flip_random(values: Tensor, setting: Setting) -> Tensor:
     """Return w with one bit turned over, any as likely as another, drawn for each weight."""
+    import torch
+
     bits = torch.randint(width(values.dtype), values.shape, generator=setting.generator)
     return flip(values, bits.to(values.device))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _PIECE = 1 << 22
 
@@ -25,4 +26,4 @@ def largest(tensor: Tensor) -> float:
 
 def _pieces(tensor: Tensor) -> Iterator[Tensor]:
     for piece in tensor.reshape(-1).split(_PIECE):
-        yield piece.to(torch.float64)
+        yield piece.double()

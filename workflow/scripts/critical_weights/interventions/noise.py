@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from .moments import mean_and_spread
 from .registry import Setting, intervention
 
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
 )
 def noise(values: Tensor, setting: Setting) -> Tensor:
     """Return w + strength * sd(tensor) * e, e a standard normal number for each weight."""
+    import torch
+
     _, spread = mean_and_spread(setting.tensor)
     # Drawn on the CPU, so that the same seed gives the same noise on every device.
     drawn = torch.randn(values.shape, generator=setting.generator, dtype=values.dtype).to(values.device)

@@ -107,7 +107,7 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
             ax.set_title(short(metric if len(modes) == 1 else f"{metric}, {mode}"), color=DARK)
             ax.tick_params(labelleft=column == 0, labelbottom=place + _COLUMNS >= len(order))
             if place + _COLUMNS >= len(order):
-                ax.set_xlabel("changed weights, k" + ("" if modes == {"global"} else " of each group"))
+                ax.set_xlabel("changed weights, k" + ("" if mode == "global" else " of each group"))
             if column == 0:
                 ax.set_ylabel("change of the loss\n[nats per token]")
         legend.axis("off")

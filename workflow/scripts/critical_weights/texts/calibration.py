@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt",
 )  # fmt: skip
+_TOKENIZER_PATTERNS = ("tokenizer*", "vocab.*", "merges.txt", "*.model", "tekken.json")
 DEFAULT_TEXTS = {use: RESOURCES / "texts" / f"{use}.txt" for use in ("calibration", "evaluation")}
 
 
@@ -223,16 +224,21 @@ def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, in
     transformers_logging.set_verbosity_error()
     folder = Path(record["path"])
     config = read_config(folder).get_text_config()
+
+    def refused(why: str) -> TextError:
+        what = f"the tokenizer of model '{record['model']}' cannot be loaded: {why}"
+        return TextError(what, fix="The model's folder must hold its tokenizer, such as tokenizer.json")
+
+    # Without a file transformers builds a tokenizer of special tokens alone for many kinds of model, and so it does of
+    # a tokenizer_config.json that lies there without a vocabulary.
+    if not any(path.is_file() for pattern in _TOKENIZER_PATTERNS for path in folder.glob(pattern)):
+        raise refused(f"there is none in {folder}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except UNUSABLE as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            first = f"there is none in {folder}"  # transformers' own words do not say so
-        raise TextError(
-            f"the tokenizer of model '{record['model']}' cannot be loaded: {first}",
-            fix="The model's folder must hold its tokenizer, such as tokenizer.json",
-        ) from error
+        raise refused(next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+    if not set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens):
+        raise refused(f"that in {folder} has no tokens but special ones")
     return tokenizer, config.vocab_size, getattr(config, "max_position_embeddings", None)
 
 

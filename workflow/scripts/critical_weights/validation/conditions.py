@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..errors import ConfigError, RankingError
+from ..errors import ConfigError, RankingError, near_names, unknown
 from ..interventions import find_intervention
 from ..log import choice, logger
 from ..metrics import METRICS
 from ..names import MODES
-from ..store.read import ScoreStore, open_store
-from ..structure.line_sets import lines_of_weight
-from .control_sets import matched_control, random_control
-from .weight_sets import Places, WeightSet, bottom_sets, list_sets, top_sets
+
+if TYPE_CHECKING:  # Snakemake checks the settings at each start: torch and pandas are imported where they are used
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..store.read import ScoreStore
+    from .weight_sets import Places, WeightSet
 
 log = logger(__name__)
 
@@ -69,20 +69,46 @@ class ValidationSettings:
             ConfigError: one does not.
 
         """
-        for text in (self.intervention, *self.others):
-            parse_change(text)
-        for factor in self.strengths:
-            find_intervention("scale").check_strength(factor)
-        if unknown := [mode for mode in self.modes if mode not in MODES]:
-            raise ConfigError("interventions: unknown mode", got=unknown[0], expected=" or ".join(MODES))
-        if not self.ks or min(self.ks) < 1 or self.k not in self.ks:
-            raise ConfigError(
-                "interventions: k is none of ks, or one is below 1", got=f"k {self.k}, ks {list(self.ks)}"
-            )
+        if mistake := next(self.mistakes(), None):
+            raise mistake
+
+    def mistakes(self) -> Iterator[ConfigError]:
+        """Yield what is wrong with the values, each with the config's key; the job and the config are told alike."""
+        changes = [("intervention", self.intervention), *((f"others[{i}]", x) for i, x in enumerate(self.others))]
+        for place, change in (*changes, *((f"strengths[{i}]", f"scale={x}") for i, x in enumerate(self.strengths))):
+            try:
+                parse_change(change)
+            except ConfigError as error:
+                yield ConfigError(f"interventions.{place}: {error}")
+        if wrong := [mode for mode in self.modes if mode not in MODES]:
+            yield ConfigError(f"interventions.modes: {unknown('mode', wrong[0], MODES)}")
+        if not self.ks or min(self.ks) < 1:
+            yield ConfigError("interventions.ks", got=list(self.ks), expected="whole numbers from 1")
+        elif self.k not in self.ks:
+            yield ConfigError("interventions.k is none of ks", got=f"k {self.k}",
+                              expected=f"one of {', '.join(map(str, self.ks))}",
+                              fix=f"Set k, or add it to ks; where it is not set it is {type(self).k}")  # fmt: skip
         for key, least in (("seeds", 1), ("texts", 2), ("single_texts", 2), ("draws", 2), ("lines", 0), ("top", 0),
                            ("singles", 0)):  # fmt: skip
             if getattr(self, key) < least:
-                raise ConfigError(f"interventions: {key}", got=getattr(self, key), expected=f"{least} or more")
+                yield ConfigError(f"interventions.{key}", got=getattr(self, key), expected=f"{least} or more")
+
+
+def intervention_errors(config: Mapping[str, Any]) -> list[ConfigError]:
+    """Return what the schema cannot see in the interventions of a completed config; nothing where switched off.
+
+    A list below ``results/`` may be one that the workflow makes.
+    """
+    section = {key: value for key, value in config["interventions"].items() if key != "enabled"}
+    if not config["interventions"]["enabled"]:
+        return []
+    errors = list(ValidationSettings(**section).mistakes())
+    for place, path in enumerate(Path(text).expanduser() for text in section["lists"]):
+        if path.parts[:1] != ("results",) and not path.is_file():
+            what = f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
+            near = near_names(path.name, [file.name for file in path.parent.glob("*.csv")])
+            errors.append(ConfigError(f"interventions.lists[{place}]: {what}", near=near))
+    return errors
 
 
 @dataclass(frozen=True)
@@ -131,6 +157,11 @@ def plan_conditions(
         StoreError: a store is damaged, or of another model.
 
     """
+    from ..store.read import open_store
+    from ..structure.line_sets import lines_of_weight
+    from .control_sets import matched_control, random_control
+    from .weight_sets import list_sets, top_sets
+
     numel = {tensor["name"]: tensor["numel"] for tensor in facts["tensors"]}
     conditions: list[Condition] = []
     seeds = [settings.seed + i for i in range(settings.seeds)]
@@ -171,6 +202,8 @@ def plan_conditions(
 
 
 def _bottoms(store: ScoreStore, facts: Mapping[str, Any], mode: str, k: int) -> list[WeightSet]:
+    from .weight_sets import bottom_sets
+
     try:
         return bottom_sets(store, facts, mode, [k])
     except RankingError as error:
@@ -180,5 +213,7 @@ def _bottoms(store: ScoreStore, facts: Mapping[str, Any], mode: str, k: int) -> 
 
 def first_weights(store: ScoreStore, facts: Mapping[str, Any], count: int) -> tuple[str, Places]:
     """Return a store's metric, by path name, and its first so many weights of all tensors."""
+    from .weight_sets import top_sets
+
     metric = METRICS[store.attributes["metric"]].path
     return metric, top_sets(store, facts, "global", [count])[0].places if count else {}
