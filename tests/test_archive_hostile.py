@@ -12,6 +12,7 @@ import pytest
 
 from critical_weights.archive import frame
 from critical_weights.archive.build import make_archive, zip_info
+from critical_weights.archive.compare import compare_archives
 from critical_weights.archive.extract import extract_archive
 from critical_weights.archive.files import collect
 from critical_weights.archive.verify import verify_archive
@@ -305,3 +306,16 @@ def test_a_name_of_the_archives_own_files_is_refused_too(results, monkeypatch):
             collect(results, experiments(LABELS))
     finally:
         path.unlink()
+
+
+def test_archives_without_the_list_for_people_or_with_a_damaged_one_are_compared_all_the_same(tmp_path):
+    """No work of this workflow's, but true to their own manifests."""
+    a, b = (write(tmp_path / f"{n}.zip", {NAME: content}) for n, content in (("a", CONTENT), ("b", b"other,1\n")))
+    assert compare_archives(a, b).unexpected == [f"{NAME}: differs"]
+    c, d = (
+        write(tmp_path / f"{n}.zip", {NAME: CONTENT, "MANIFEST.md": c}) for n, c in (("c", b"\xff"), ("d", b"\xfe1"))
+    )
+    assert compare_archives(a, c).unexpected == [f"MANIFEST.md: only in {c}"]
+    assert compare_archives(c, d).unexpected == [
+        "MANIFEST.md: differs in more than the lines of the files that may differ"
+    ]
