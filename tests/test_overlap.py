@@ -413,3 +413,14 @@ def test_a_list_with_nothing_in_the_compared_tensors_shares_nothing():
     for pair in (lists, dict(reversed(lists.items()))):
         table = overlap_table(pair, {"a": 3, "b": 3}, ("global", "tensor"))
         assert not table["shared"].any()
+
+
+def test_a_tensor_that_only_one_of_two_lists_reaches_counts_in_what_is_pooled() -> None:
+    """Lists of 40 cut over all tensors, one half in ``y``: what of ``y`` the other would take first is not known."""
+    score, everything = np.arange(40, 0, -1).astype(np.float32), np.array([40, 40])
+    a = RankedList(("x", "y"), np.tile([0, 1], 20), np.repeat(np.arange(20), 2), score, everything)
+    b = RankedList(("x", "y"), np.zeros(40, int), np.arange(40), score, everything)
+    table = overlap_table({"a": a, "b": b}, {"x": 500, "y": 500}).set_index(["scope", "k"])
+    assert table.loc["pooled", "10"][["shared", "share", "jaccard", "complete"]].tolist() == [10, 1.0, 0.5, False]
+    assert table.loc["pooled", "all"]["jaccard"] == pytest.approx(20 / 60) == table.loc["global", "all"]["jaccard"]
+    assert not table.loc["pooled"]["complete"].any()

@@ -397,6 +397,22 @@ def test_other_seeds_are_compared_where_they_chose_other_texts(tmp_path: Path) -
     assert row["expected"] == pytest.approx(np.mean([10 / scores[0][name].size for name in names]))
 
 
+def test_a_tensor_that_only_another_seed_reached_is_left_out(tmp_path: Path) -> None:
+    """As of an expert that no text of this seed was sent to."""
+    specs = default_specs()
+    whole = random_scores(specs, 1, zeros=0, ties=0)
+    some = {name: values for name, values in whole.items() if name != list(whole)[-1]}
+    for seed, own in enumerate((some, whole)):
+        path = write_store(tmp_path / f"{seed}.h5", specs, own, metric="wanda", candidates=100, seed=seed)
+        with h5py.File(path, "r+") as file:
+            file.attrs.update(texts_of("t", 5, seed))
+    for one, other in (("0.h5", "1.h5"), ("1.h5", "0.h5")):
+        table, _ = measure(tmp_path / one, others=[tmp_path / other])
+        assert value_of(table, mode="global", k=10, method="seeds", quantity="jaccard")["value"] == 1
+        row = value_of(table, mode="perlayer", k=10, method="seeds", quantity="jaccard")
+        assert row["note"].startswith(f"mean over {len(some)} tensors; ")
+
+
 def test_seeds_that_chose_the_same_texts_say_nothing(tmp_path: Path) -> None:
     paths = [
         write_text_store(tmp_path / f"{seed}.h5", SPECS, gradients(), predicted(), root={"seed": seed})

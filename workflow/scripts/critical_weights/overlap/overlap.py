@@ -84,21 +84,27 @@ def _scopes(
     known = bool((sizes < UNLIMITED).all())
     total = sizes[both].sum(keepdims=True) if known else np.array([UNLIMITED])
     everything = [one.whole if both.all() else one.grouped(np.where(both, 0, -1), 1) for one in (a, b)]
-    over_all = _compare(everything, shared, total)
+    over_all = _of_both(_compare(everything, shared, total))
     if known:
         for row in over_all.index[~over_all["complete"]]:
             k = int(KS[row])  # one group: its rows are in the order of KS
             taken = [side.by_tensor(k, len(sizes)) for side in everything]
             over_all.loc[row, ["expected", "p"]] = _chance_by_tensor(int(over_all.loc[row, "shared"]), sizes, *taken)
     within = _compare([a.within, b.within], shared, sizes)
+    within = within[both[within["group"]]]
     pooled = [("pooled", _pooled(within, sizes))] if "pooled" in wanted else []
-    return [pair for pair in (("global", over_all), *pooled, ("tensor", within)) if pair[0] in wanted]
+    return [pair for pair in (("global", over_all), *pooled, ("tensor", _of_both(within))) if pair[0] in wanted]
+
+
+def _of_both(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the groups, and k, where one list has no weight."""
+    return frame[np.minimum(frame["taken_a"], frame["taken_b"]) > 0]
 
 
 def _compare(
     sides: list[Groups], shared: tuple[NDArray[np.bool_], NDArray[np.bool_]], population: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Return one row for each group with weights in both lists, and k."""
+    """Return one row for each group and k."""
     deeper = np.maximum(sides[0].step[shared[0]], sides[1].step[shared[1]])
     counted = np.bincount(deeper, minlength=len(population) * len(KS))
     both = np.cumsum(counted.reshape(-1, len(KS)), axis=1)
@@ -107,7 +113,7 @@ def _compare(
     if (population < UNLIMITED).all():
         total = np.broadcast_to(population[:, None], both.shape)
         expected, p = taken_a * (taken_b / total), chance_of_sharing(both, total, taken_a, taken_b)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "group": np.repeat(np.arange(len(population)), len(KS)),
             "k": [*map(str, LADDER), ALL] * len(population),
@@ -121,14 +127,18 @@ def _compare(
             "taken_b": taken_b.ravel(),
         }
     )
-    return frame[(np.minimum(taken_a, taken_b) > 0).ravel()]
 
 
 def _pooled(within: pd.DataFrame, sizes: NDArray[np.int64]) -> pd.DataFrame:
-    """Return the rows over the first k of every tensor, from those within tensors."""
+    """Return the rows over the first k of every tensor that both may name, from those within tensors.
+
+    A tensor of which only one list has weights counts too: they belong to its first k, and the other's are not known.
+    """
     rows = []
-    for k, part in within.groupby("k", sort=False):
+    for k, part in within[np.maximum(within["taken_a"], within["taken_b"]) > 0].groupby("k", sort=False):
         shared, smaller = int(part["shared"].sum()), np.minimum(part["taken_a"], part["taken_b"]).sum()
+        if not smaller:
+            continue
         union = part["taken_a"].sum() + part["taken_b"].sum() - shared
         expected, p = np.nan, np.nan
         if (sizes < UNLIMITED).all():

@@ -53,8 +53,9 @@ def seed_rows(store: ScoreStore, others: Sequence[str | Path]) -> list[Row]:
             if same and metric.family != "curvature":
                 continue
             notes |= _notes(metric.family, same)
-            ranked, _ = _ranked(other)
+            ranked, sizes = _ranked(other)
             seeds.append(int(other.attributes["seed"]))
+        population |= sizes  # a tensor that only some texts reach has scores of those seeds alone
         tables.append(overlap_table({"own": own, "other": ranked}, population, ("global", "tensor")))
     if not tables:
         return [_reason(_SAME)]
@@ -78,7 +79,8 @@ def _rows(tables: Sequence[pd.DataFrame], population: Mapping[str, int], note: s
             for quantity, unit in (("jaccard", "fraction of the union"), ("share", "fraction of k")):
                 values = np.array([table[quantity].mean() for table in at])
                 chance = np.mean([_chance(table, k, quantity) for table in at])
-                over = f"mean over {len(at[0])} tensors; " if mode == "perlayer" else ""
+                tensors = " or ".join(map(str, sorted({len(table) for table in at})))
+                over = f"mean over {tensors} tensors; " if mode == "perlayer" else ""
                 rows.append({"mode": mode, "k": k, "method": "seeds", "quantity": quantity, "value": values.mean(),
                              "low": values.min(), "high": values.max(), "expected": chance, "n": len(values),
                              "unit": unit, "note": over + note})  # fmt: skip

@@ -161,7 +161,8 @@ TASK_WEIGHTS = Table(
         Column("col", "Int64", "input index, whatever the storage order", optional=True),
         Column("score_a", "float32", "score in a; empty beyond the kept scores", "units of the metric", optional=True),
         Column("score_b", "float32", "score in b, likewise", "units of the metric", optional=True),
-        Column("rank_a", "Int64", "place by score in a, from 1; empty beyond the candidates", optional=True),
+        Column("rank_a", "Int64", "place by score in a, from 1; empty beyond the candidates and place 10,000",
+               optional=True),
         Column("rank_b", "Int64", "place by score in b, likewise", optional=True),
         _NOTE,
     ),
@@ -182,8 +183,8 @@ CLUSTERS = Table(
         Column("clusters", "Int64", "number of clusters: the one with the largest mean silhouette", optional=True),
         Column("mean_silhouette", "float64", "mean of silhouette over the blocks", optional=True),
         Column("p", "float64", "chance of so large a mean, at its best number of clusters, in blocks drawn from one "
-               "normal cloud of the same covariance: without kinds, but changing with depth as these do",
-               optional=True),
+               "normal cloud of the same covariance: without kinds, but changing with depth as these do. Conservative: "
+               "kinds widen that cloud too, so that a large p is no evidence against kinds", optional=True),
         Column("n", "Int64", "blocks", "blocks", optional=True),
         Column("features", "Int64", "figures in a profile", optional=True),
         _NOTE,

@@ -37,8 +37,8 @@ STABILITY = Table(
         Column("high", "float64", "97.5 % quantile (seeds: the largest)", optional=True),
         Column(
             "expected", "float64",
-            "chance level: two independent draws of k among the candidates; store_agreement: what is allowed; "
-            "largest_k: the threshold", optional=True,
+            "chance level: two independent draws of k among the candidates (seeds: among all weights); "
+            "store_agreement: what is allowed; largest_k: the threshold", optional=True,
         ),
         Column(
             "n", "Int64", "draws, pairs of draws, splits or other phases; relative_error, significant_share: weights; "
