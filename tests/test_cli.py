@@ -100,6 +100,25 @@ def test_a_bug_has_its_whole_traceback_in_the_log_only(tmp_path: Path, capsys: p
     assert any("test_cli.py" in line for line in kept)
 
 
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_has_gone_is_no_bug(lines: int) -> None:
+    """One line is met only as Python ends, where it was a traceback; more are met by ``print``."""
+    code = f"""
+import argparse, sys
+from critical_weights.cli import run_stage
+def main(_):
+    for number in range({lines}):
+        print(number)
+sys.exit(run_stage("plan", argparse.ArgumentParser(), main, []))
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+                          env=os.environ | {"PYTHONPATH": str(SCRIPTS)})  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_a_bug_without_a_log_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert _stage(_raise(RuntimeError("one\ntwo"))) == 3
     lines = capsys.readouterr().err.splitlines()

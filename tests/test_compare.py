@@ -221,6 +221,8 @@ def at(column, row, value):
         (at("parameter", 2, ""), ["1 of 30 rows", "no tensor name", "first row 4"]),
         (at("indices", 3, "(1, -2)"), ["1 of 30 rows", "no tuple of whole numbers", "('(1, -2)')"]),
         (at("indices", 3, "(1, 2.5)"), ["no tuple of whole numbers"]),
+        (at("indices", 3, "(1, \u0663)"), ["1 of 30 rows", "no tuple of whole numbers"]),
+        (at("indices", 3, "(1,\u20032)"), ["1 of 30 rows", "no tuple of whole numbers"]),
         (at("indices", 3, "(1,)"), ["1 of 30 rows", "fewer indices than others of the same tensor"]),
         (pd.concat([GOOD, GOOD.iloc[[4, 4, 9]]]), ["3 of 33 rows", "an earlier row names already", "first row 32"]),
         (at("parameter", 3, "model.layers.0.self_attn.q_prj.weight"),

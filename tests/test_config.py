@@ -155,7 +155,7 @@ def test_all_mistakes_are_told_at_once():
         ({"others": ["zero=1"]}, ["interventions.others[0]: intervention zero has no strength"]),
         ({"others": ["round_bits=2.5"]}, ["interventions.others[0]", "got 2.5", "expected a whole number from 2 up"]),
         ({"others": ["noise=-1"]}, ["interventions.others[0]", "got -1", "expected a number from 0 up"]),
-        ({"strengths": [0, float("nan")]}, ["interventions.strengths[1]: the strength of scale is no finite number"]),
+        ({"others": ["scale=nan"]}, ["interventions.others[0]: the strength of scale is no finite number"]),
         (
             {"lists": ["nofile.csv"]},
             ["interventions.lists[0]: there is no file nofile.csv", "Did you mean nofiles.csv?"],
@@ -401,3 +401,15 @@ def test_conda_environment_has_the_versions_of_the_lock():
     assert {"psutil", "numpy", "torch", "yaml", "PIL"} <= foreign
     lacking = {name for name in foreign if not {found.lower() for found in packages[name]} & known}
     assert not lacking, "imported by a stage and not in its environment"
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    criterion = {"name": "a", "statement": "b", "table": "overlap", "column": "jaccard", "test": "at_least"}
+    wrong = yaml.safe_load("{superweights: {ratio: .inf}, stability: {threshold: .nan}, downstream: {strength: .nan}}")
+    wrong["interventions"] = {"strengths": [0, float("nan")]}
+    lines = told(wrong | {"criteria": [criterion | {"threshold": float("nan")}]})
+    for place, got in (("superweights.ratio", "inf"), ("stability.threshold", "nan"), ("downstream.strength", "nan"),
+                       ("criteria[0].threshold", "nan"), ("interventions.strengths[1]", "nan")):  # fmt: skip
+        assert f"{place}; got {got}; expected a finite number." in lines
+    assert told({"superweights": {"ratio": 10**400}}) == [], "an integer has no infinity"
+    assert told({"superweights": {"ratio": True}}) == ["superweights.ratio; got true; expected a number."]

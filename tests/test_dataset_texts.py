@@ -39,11 +39,18 @@ def load_from_disk(path):
     rows = json.loads((Path(path) / "rows.json").read_text())
     return {split: Table(part) for split, part in rows.items()} if isinstance(rows, dict) else Table(rows)
 
+class Broken(Table):
+    def __iter__(self):
+        yield self[0]
+        raise ConnectionError("the hub has gone\\nand more")
+
 def load_dataset(path, name=None, split=None, revision=None, streaming=False):
     call = {"path": path, "name": name, "split": split, "revision": revision, "streaming": streaming}
     Path(os.environ["CALLS"]).write_text(json.dumps(call))
     if name == "bad":
         raise ValueError("BuilderConfig 'bad' not found. Available: ['a']\\nand more")
+    if name == "broken":
+        return Broken([{"text": "the first"}])
     return Table([{"text": f"row {i} of it"} for i in range(5)])
 """
 
@@ -102,6 +109,12 @@ def test_what_cannot_be_read_is_one_line(standin: Path, tmp_path: Path) -> None:
     _refused("data set saved has no text of 50 characters in its 6 rows", saved, split="test", min_characters=50)
     _refused("data set none cannot be read: .*No such file", str(tmp_path / "none"))
     assert read_dataset(_saved(tmp_path / "plain", ROWS))[1]["n_texts"] == 4, "one table needs no split"
+
+
+def test_a_hub_that_goes_while_rows_are_read_is_one_line(standin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("critical_weights.texts.dataset_texts._commit", lambda *_: None)
+    assert read_dataset("owner/set", config="broken", rows=1)[0] == ["the first"]
+    _refused(r"data set owner/set cannot be read: the hub has gone\.$", "owner/set", config="broken", rows=2)
 
 
 def test_without_the_library_the_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,8 +99,20 @@ def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CriticalWeightsError, match=r"cannot write .*file/a\.txt: .*--directory"):
+    with pytest.raises(CriticalWeightsError, match=r"cannot write .*file/a\.txt: .*choose another place\.$"):
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_a_folder_in_the_place_of_the_file_is_told_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(CriticalWeightsError, match=r"cannot write .*; got a folder"), written_whole(tmp_path):
+        pytest.fail("the work was begun")
+    assert _names(tmp_path) == []
+
+
+def test_nobody_is_told_to_delete_a_file_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("no JSON")
+    with pytest.raises(CriticalWeightsError, match=r"If the workflow made it, delete it: .* Else name the right file"):
+        read_json(tmp_path / "a.json")
 
 
 def test_json_keeps_order_and_letters_and_refuses_nan(tmp_path: Path) -> None:

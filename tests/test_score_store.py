@@ -212,7 +212,7 @@ def test_an_incomplete_store(tmp_path: Path) -> None:
     _refused(tmp_path / "a.h5", "is not complete")
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["something"] = 1
-    _refused(tmp_path / "b.h5", "is not complete")
+    _refused(tmp_path / "b.h5", "is not complete, or no score store. Name a score store")
 
 
 @pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.999])
@@ -221,11 +221,13 @@ def test_a_store_cut_short(tmp_path: Path, part: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     _refused(path, "cannot be read: it is cut short, damaged or no HDF5 file")
+    _refused(path, "Delete it; the next run scores again" if part else "If the workflow made this file, delete it")
 
 
 def test_not_hdf5(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_text("rank,score\n1,2\n" * 100)
-    _refused(tmp_path / "a.h5", "no HDF5 file")
+    _refused(tmp_path / "a.h5", r"no HDF5 file .*\. Name a score store")
+    _refused(tmp_path, "got a folder. Name a score store")
 
 
 def test_another_schema(tmp_path: Path) -> None:
@@ -238,7 +240,8 @@ def test_another_schema(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["model_sha256", "calibration_sha256", "seed"])
 def test_other_settings_are_shown_both(tmp_path: Path, key: str) -> None:
     path = _write(tmp_path / "a.h5", calibration_sha256="cd")
-    _refused(path, f"made with another {key}; got {(ATTRIBUTES | {'calibration_sha256': 'cd'})[key]}; expected other",
+    got = (ATTRIBUTES | {"calibration_sha256": "cd"})[key]
+    _refused(path, f"made with another {key}; got {got}; expected other. Name the right store, or delete this one",
              {"metric": "grad_squared", key: "other"})  # fmt: skip
     with open_store(path, {"metric": "grad_squared", "corpus_loss": 2.5, "checks": ATTRIBUTES["checks"]}) as store:
         assert store.names

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from critical_weights.errors import StoreError
 from critical_weights.model.facts import _sizes, describe_tensors
 from critical_weights.structure import sensitivity_table as module
 from critical_weights.structure.attention_heads import Heads, heads_of
@@ -205,3 +206,11 @@ def test_groups_are_128_columns_and_the_last_is_what_is_left(tmp_path):
     assert list(zip(groups["start"], groups["stop"], groups["weights"], strict=True)) == [
         (a, b, 2 * (b - a)) for a, b in pairwise((0, 128, 256, 300))
     ]
+
+
+def test_two_stores_of_one_metric_are_refused(tmp_path):
+    specs = default_specs()
+    stores = [write_store(tmp_path / f"{n}.h5", specs, random_scores(specs, n)) for n in range(2)]
+    for two in (stores, stores[:1] * 2):
+        with pytest.raises(StoreError, match=f"grad_squared is given twice; got {two[0]} and {two[1]}"):
+            sensitivity_table(two, facts_of(specs))

@@ -494,6 +494,26 @@ def test_spikes_or_scores_of_another_model_are_refused(tmp_path: Path) -> None:
         superweights_table(record([]), facts_of(specs), [path])
 
 
+def test_two_stores_of_one_metric_are_refused(tmp_path: Path) -> None:
+    specs = default_specs()
+    stores = [write_store(tmp_path / f"{n}.h5", specs, random_scores(specs, n)) for n in range(2)]
+    for two in (stores, stores[:1] * 2):
+        with pytest.raises(StoreError, match=f"grad_squared is given twice; got {two[0]} and {two[1]}"):
+            superweights_table(record([]), facts_of(specs), two)
+
+
+@pytest.mark.parametrize("option", ["--ratio", "--next-ratio"])
+@pytest.mark.parametrize("value", ["nan", "inf", "0.5"])
+def test_ratios_that_are_none_are_refused_before_anything_is_read(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = [word for name in ("record", "facts", "tokens", "output", "profile") for word in (f"--{name}", "none")]
+    assert call_script("spikes", *missing, option, value) == 1
+    said = capsys.readouterr().err
+    assert "ratio and next_ratio; got " in said
+    assert value in said
+
+
 def test_the_published_table() -> None:
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

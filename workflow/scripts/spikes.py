@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 from critical_weights.cli import run_stage
@@ -38,11 +39,14 @@ def main(a: argparse.Namespace) -> None:
     """Load the model, run the rounds, write what they found.
 
     Raises:
-        ConfigError: texts or rounds are fewer than 1.
+        ConfigError: texts or rounds are fewer than 1, or a ratio is below 1 or no finite number.
 
     """
     if min(a.texts, a.rounds) < 1:
         raise ConfigError("superweights: texts and rounds", got=f"{a.texts} and {a.rounds}", expected="1 or more")
+    if not all(math.isfinite(ratio) and ratio >= 1 for ratio in (a.ratio, a.next_ratio)):
+        got = f"{a.ratio:g} and {a.next_ratio:g}"
+        raise ConfigError("superweights: ratio and next_ratio", got=got, expected="finite numbers, 1 or more")
 
     from critical_weights.model.load import choose_device, choose_dtype
     from critical_weights.scoring.memory_plan import plan_memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import gc
 import os
@@ -61,8 +62,13 @@ def run_stage(
     try:
         with ended:
             main(arguments)
+            if sys.stdout:  # a reader that has gone is met here, not as Python ends
+                sys.stdout.flush()
     except (SystemExit, GeneratorExit):
         raise
+    except BrokenPipeError:  # the output is piped into one that has read enough, such as head
+        _drop_output()
+        return EXIT_MISTAKE
     except BaseException as error:  # also what the tokenizers' Rust panics with, which is no Exception
         # Ended in the middle of an import, a library may tell of a module that is not there.
         status, line = _explain(KeyboardInterrupt() if ended.seen else error, arguments.log)
@@ -73,6 +79,12 @@ def run_stage(
         if _is_stage:
             gc.freeze()  # as it ends, Python looks for garbage among all that libraries made: a fifth of a second
     return 0
+
+
+def _drop_output() -> None:
+    """Send what standard output still holds nowhere: as Python ends, it would be written and fail once more."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # no real file: nothing held
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _explain(error: BaseException, log_file: str | None) -> tuple[int, str]:

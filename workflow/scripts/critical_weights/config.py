@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -107,7 +108,11 @@ def _validator() -> Any:
     def is_integer(_: Any, value: object) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)  # JSON schema takes 100.0 for an integer
 
+    def is_finite(_: Any, value: object) -> bool:
+        return is_integer(_, value) or (isinstance(value, float) and math.isfinite(value))
+
     checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", is_integer)
+    checker = checker.redefine("number", is_finite)
     checker = checker.redefine("object", lambda _, value: isinstance(value, Mapping))
     return extend(Draft202012Validator, type_checker=checker)(config_schema())
 
@@ -127,7 +132,8 @@ def _explain(error: ValidationError) -> Iterator[ConfigError]:
         case "enum":
             yield ConfigError(place, got=_show(value), expected=" or ".join(rule), near=near_names(str(value), rule))
         case "type":
-            yield ConfigError(place, got=_show(value), expected=_TYPES[rule])
+            unbounded = isinstance(value, float) and rule == "number"  # .inf or .nan, which no comparison bounds
+            yield ConfigError(place, got=_show(value), expected="a finite number" if unbounded else _TYPES[rule])
         case "minimum":
             yield ConfigError(place, got=_show(value), expected=f"{rule} or more")
         case "maximum":

@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import CriticalWeightsError, FieldError
 
-_REMADE = "Delete the file; the next run makes it again"
+_REMADE = "If the workflow made it, delete it: the next run makes it again. Else name the right file"
 
 
 @contextmanager
@@ -25,10 +25,12 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     under this name is removed first: a file has one writer at a time.
 
     Raises:
-        CriticalWeightsError: the folder cannot be written.
+        CriticalWeightsError: the folder cannot be written, or the path is a folder itself.
 
     """
     path = Path(path)
+    if path.is_dir():  # told before the work, which could only be lost at the end
+        raise CriticalWeightsError(f"cannot write {path}", got="a folder", expected="the path of a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for begun in path.parent.glob(f".{glob.escape(path.name)}.????????.part"):
@@ -37,7 +39,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise CriticalWeightsError(
             f"cannot write {path}: {error.strerror}",
-            fix="Check the folder's permissions and the free disk space, or choose another one with --directory",
+            fix="Check the folder's permissions and the free disk space, or choose another place",
         ) from error
     os.close(handle)
     part = Path(name)

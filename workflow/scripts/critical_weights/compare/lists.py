@@ -101,7 +101,9 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _places(path: Path, texts: pd.Series, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Read index tuples such as ``(3, 5)``, ``[3, 5]``, ``(7,)`` or ``7``."""
-    good = texts.str.fullmatch(r"[(\[]?\s*\d{1,18}(\s*,\s*\d{1,18})*\s*,?\s*[)\]]?").to_numpy(bool)
+    # Not \d nor \s, which match digits and blanks of other scripts that pandas does not read.
+    pattern = r"[(\[]?[ \t]*[0-9]{1,18}([ \t]*,[ \t]*[0-9]{1,18})*[ \t]*,?[ \t]*[)\]]?"
+    good = texts.str.fullmatch(pattern).to_numpy(bool)
     _refuse(path, ~good, rows, texts, "indices that are no tuple of whole numbers from 0")
     inner = texts.str.strip("()[] ").str.rstrip(", ")
     columns = inner.str.split(",", expand=True).apply(lambda column: pd.to_numeric(column))

@@ -14,6 +14,8 @@ from .listing import COMMIT, HubFile, Listing, choose_layout
 def find_cached(repo: str, revision: str) -> Listing | None:
     """Return the commit that a revision was when the cache last heard of it, and its files; None where some lack.
 
+    What is damaged in the cache counts as lacking: the hub has it whole.
+
     The cache names a file's bytes by their hash, which is how an offline machine too can compare them.
 
     Args:
@@ -27,7 +29,9 @@ def find_cached(repo: str, revision: str) -> Listing | None:
     if not COMMIT.fullmatch(revision):
         if not ref.is_file():
             return None
-        commit = ref.read_text().strip()
+        commit = ref.read_bytes().decode("ascii", errors="replace").strip()
+        if not COMMIT.fullmatch(commit):
+            return None
     snapshot = folder / "snapshots" / commit
     if not snapshot.is_dir():
         return None
@@ -36,10 +40,18 @@ def find_cached(repo: str, revision: str) -> Listing | None:
     if layout is None or "config.json" not in names:
         return None
     if layout not in names:
-        index = json.loads((snapshot / f"{layout}.index.json").read_text())
-        if not set(index["weight_map"].values()) <= names:
+        needed = _files_of(snapshot / f"{layout}.index.json")
+        if not needed or not needed <= names:
             return None
     return Listing(commit, tuple(files))
+
+
+def _files_of(index: Path) -> set[str]:
+    """Return the files that an index names; none where it is damaged."""
+    try:
+        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):  # no JSON, or of another form
+        return set()
 
 
 def _file(path: Path) -> HubFile:

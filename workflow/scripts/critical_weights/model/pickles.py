@@ -42,7 +42,7 @@ def convert_pickles(source: Path, folder: Path, lock: Lock) -> None:
     if needed > (free := shutil.disk_usage(folder).free):
         raise ModelError(
             f"writing {name} as safetensors takes {needed / 1e9:.2f} GB, and {folder} has {free / 1e9:.2f} GB free",
-            fix="Free some, or choose another place with --directory",
+            fix="Free some, or choose another place",
         )
     logger(__name__).info("%s: its pickles are written as safetensors into %s", name, folder)
     for old in (folder / DONE, *folder.glob("model*.safetensors*")):

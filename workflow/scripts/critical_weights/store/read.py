@@ -20,6 +20,8 @@ _WORDS = ("axes", "tied_to")
 T = TypeVar("T")
 
 _REDO = "Delete it; the next run scores again"
+_NO_STORE = "Name a score store. If the workflow made this file, delete it: the next run scores again"
+_OTHER = "Name the right store, or delete this one: the next run scores again"
 
 
 class ScoreStore:
@@ -124,14 +126,18 @@ def open_store(path: str | Path, expected: Mapping[str, Any] | None = None) -> I
     path = Path(path)
     if not path.exists():
         raise StoreError(f"there is no score store {path}", fix="Run the scoring stage")
+    if path.is_dir():
+        raise StoreError(f"{path} cannot be read as a score store", got="a folder", fix="Name a score store")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         what = f"score store {path} cannot be read: it is cut short, damaged or no HDF5 file ({error})"
-        raise StoreError(what, fix=_REDO) from error
+        raise StoreError(what, fix=_REDO if h5py.is_hdf5(path) else _NO_STORE) from error
     with file:
         with _told_as_damage(path):
-            if "tensors" not in file or not file.attrs.get("complete", False):
+            if "tensors" not in file:
+                raise StoreError(f"{path} is not complete, or no score store", fix=_NO_STORE)
+            if not file.attrs.get("complete", False):
                 raise StoreError(f"score store {path} is not complete", fix=_REDO)
             if file.attrs["schema_version"] != SCHEMA_VERSION:
                 raise StoreError(f"score store {path} has another schema",
@@ -141,8 +147,22 @@ def open_store(path: str | Path, expected: Mapping[str, Any] | None = None) -> I
             own = store.attributes.get(key, "none")
             if own not in (None, value):
                 raise StoreError(f"score store {path} was made with another {key}",
-                                 got=own, expected=value, fix=_REDO)  # fmt: skip
+                                 got=own, expected=value, fix=_OTHER)  # fmt: skip
         yield store
+
+
+def refuse_second(store: ScoreStore, seen: dict[str, Path]) -> None:
+    """Note a store's metric in ``seen``; a table of several stores would hold the rows of one met before twice.
+
+    Raises:
+        StoreError: an earlier store is of the same metric.
+
+    """
+    metric = store.attributes["metric"]
+    if metric in seen:
+        raise StoreError(f"the metric {metric} is given twice", got=f"{seen[metric]} and {store.path}",
+                         expected="one score store a metric")  # fmt: skip
+    seen[metric] = store.path
 
 
 @contextmanager

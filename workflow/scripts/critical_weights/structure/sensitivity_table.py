@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..ranking.analysed import analysed_tensors
-from ..store.read import ScoreStore, open_store
+from ..store.read import ScoreStore, open_store, refuse_second
 from ..tables.structure import SENSITIVITY
 from .attention_heads import heads_of
 
@@ -49,12 +49,14 @@ def sensitivity_table(paths: Sequence[str | Path], facts: dict[str, Any]) -> pd.
         The columns of :data:`critical_weights.tables.structure.SENSITIVITY`.
 
     Raises:
-        StoreError: a store is damaged, or of another model.
+        StoreError: a store is damaged, or of another model, or two are of one metric.
 
     """
     rows: list[Row] = []
+    seen: dict[str, Path] = {}
     for path in paths:
         with open_store(path) as store:
+            refuse_second(store, seen)
             rows += _of_store(store, facts)
     columns = {column.name: column.dtype for column in SENSITIVITY.columns}
     texts = {column.name: "" for column in SENSITIVITY.columns if column.dtype == "str"}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..errors import StoreError
 from ..log import logger
-from ..store.read import open_store
+from ..store.read import open_store, refuse_second
 from ..tables.superweights import SUPERWEIGHTS
 from .layers import flat_index
 from .places import places_of
@@ -36,7 +36,7 @@ def superweights_table(
         published ones that were not found, each once a metric.
 
     Raises:
-        StoreError: the spikes or a store are of another model.
+        StoreError: the spikes or a store are of another model, or two stores of one metric.
 
     """
     if spikes["model_sha256"] != facts["sha256"]:
@@ -47,8 +47,10 @@ def superweights_table(
     counts = {"texts": spikes["n_texts"], "tokens": spikes["n_tokens"]}
     addresses = [(w["parameter"], flat_index(tensors[w["parameter"]], w["row"], w["col"])) for w in weights]
     by_metric: list[tuple[str, list[dict[str, Any]]]] = []
+    seen: dict[str, Path] = {}
     for path in stores:
         with open_store(path, {"model_sha256": facts["sha256"]}) as store:
+            refuse_second(store, seen)
             total = sum(store.tensor_attributes(name, ("numel",))["numel"] for name in store.names)
             found = [{**asdict(place), "weights": total} for place in places_of(store, addresses)]
             by_metric.append((store.attributes["metric"], found))

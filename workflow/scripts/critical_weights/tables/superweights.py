@@ -29,7 +29,7 @@ SUPERWEIGHTS = Table(
         Column("position", "Int64", "token of the spike in its text, from 0", optional=True),
         Column("to_median", "float64", "abs(output) / median of the other blocks' largest abs(output)", "ratio",
                optional=True),
-        Column("to_next", "float64", "abs(output) / the next block's largest abs(output), of the last block the one before",
+        Column("to_next", "float64", "abs(output) / the next block's largest abs(output), of the last the one before",
                "ratio", optional=True),
         Column("metric", "str", "full name of the metric; empty where no score store was given", optional=True),
         Column("score", "float64", "score of the weight; empty beyond the kept scores", "units of the metric",

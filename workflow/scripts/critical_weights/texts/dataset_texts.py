@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,11 @@ def read_dataset(
                 dataset, config, split=split, revision=commit or revision, streaming=rows is not None
             )
     except Exception as error:  # the library raises its own, the hub's, the system's and plain ones
-        raise TextError(f"data set {name} cannot be read: {_first_line(error)}") from error
+        raise _unreadable(name, error) from error
     table = _select_split(found, split, name)
     if (columns := table.column_names) is not None and column not in columns:
         raise unknown(f"column of {name}", column, columns, TextError)
-    values = _column(islice(table, rows), column, name)
+    values = _column(_rows(table, rows, name), column, name)
     texts = [value for value in values if len(value.strip()) >= min_characters]
     if not texts:
         raise TextError(f"data set {name} has no text of {min_characters} characters in its {len(values)} rows")
@@ -123,6 +123,13 @@ def _select_split(found: Any, split: str | None, name: str) -> Any:
     return found[split or next(iter(found))]
 
 
+def _rows(table: Iterable[dict[str, Any]], count: int | None, name: str) -> Iterator[dict[str, Any]]:
+    try:
+        yield from islice(table, count)
+    except Exception as error:  # with a number of rows the hub is asked only now
+        raise _unreadable(name, error) from error
+
+
 def _column(rows: Iterable[dict[str, Any]], column: str, name: str) -> list[str]:
     values = []
     for number, row in enumerate(rows, 1):
@@ -130,6 +137,10 @@ def _column(rows: Iterable[dict[str, Any]], column: str, name: str) -> list[str]
             raise TextError(f"row {number} of data set {name} has no text in column '{column}'")
         values.append(row[column])
     return values
+
+
+def _unreadable(name: str, error: Exception) -> TextError:
+    return TextError(f"data set {name} cannot be read: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
