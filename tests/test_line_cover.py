@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
-from itertools import combinations
-from math import comb
+from itertools import combinations, product
+from math import comb, perm
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from critical_weights.structure.line_cover import by_chance, chance_of_best, chance_of_hit, cover, lines_for
+from critical_weights.structure.line_cover import (
+    BEST,
+    _figures_of_draws,
+    by_chance,
+    chance_of_best,
+    chance_of_hit,
+    cover,
+    lines_for,
+)
 from critical_weights.structure.recurring import tail
 
 cells = st.sets(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=14)
@@ -99,6 +107,37 @@ def test_what_chance_gives_is_the_mean_over_all_placements(experts, rows, cols, 
             for x in range(held, min(length, n) + 1)
         ]  # fmt: skip
         assert bound == pytest.approx(min(1, float(sum(terms))), rel=1e-9)
+
+
+def partitions(n):
+    """Yield every way to put n things into groups: the group of each, numbered as they come."""
+    for groups in product(range(n), repeat=n):
+        if all(group <= max(groups[:i], default=-1) + 1 for i, group in enumerate(groups)):
+            yield groups
+
+
+@pytest.mark.parametrize("rows, cols, n", [(64, 32, 5), (16, 16, 5), (64, 32, 4), (8, 40, 3), (64, 32, 2)])
+def test_what_chance_gives_of_few_weights_is_within_one_percent_of_all_placements(rows, cols, n):
+    figures, ways = [], []
+    for row, col in product(partitions(n), repeat=2):
+        if len(set(zip(row, col, strict=True))) == n:
+            found = cover(np.array(row), np.array(col))
+            figures.append([found.least, *found.for_half(), found.best(1)])
+            ways.append(perm(rows, len(set(row))) * perm(cols, len(set(col))))
+    exact = np.average(figures, axis=0, weights=ways)
+    chance = by_chance(1, rows, cols, n)
+    np.testing.assert_allclose([chance.least, *chance.half, chance.best[0]], exact, rtol=0.01)
+
+
+@pytest.mark.parametrize("n", [4, 90, 400])
+def test_draws_covered_at_once_are_those_covered_one_by_one(n):
+    rng = np.random.default_rng(n)
+    flat = np.array([rng.choice(30 * 40, n, replace=False) for _ in range(6)])
+    hit, figures = _figures_of_draws(flat // 40, flat % 40, 30, 40)
+    for own, counts, drawn in zip(flat, hit, figures, strict=True):
+        found = cover(own // 40, own % 40)
+        assert list(counts) == [len(found.rows), len(found.cols)]
+        assert list(drawn) == [found.least, *found.for_half(), *(found.best(lines) for lines in range(1, BEST + 1))]
 
 
 def test_placed_weights_are_all_different():

@@ -179,6 +179,54 @@ def test_gate_and_up_in_one_tensor_are_the_same_neuron_where_their_order_is_know
     assert figure(table, "neuron", "weights")["value"] == 3
 
 
+def mixture_specs(hidden, experts, inner, shared):
+    """Return the MLP tensors of a block with a stack of experts and a shared expert, as of Qwen2MoE."""
+    stack, block = ("expert", *MATRIX), "model.layers.0.mlp"
+    return [
+        TensorSpec(f"{block}.experts.gate_up_proj", (experts, 2 * inner, hidden), 0, "gate_up_proj", "experts", stack),
+        TensorSpec(f"{block}.experts.down_proj", (experts, hidden, inner), 0, "down_proj", "experts", stack),
+        TensorSpec(f"{block}.shared_expert.gate_proj.weight", (shared, hidden), 0, "gate_proj", "linear", MATRIX),
+        TensorSpec(f"{block}.shared_expert.up_proj.weight", (shared, hidden), 0, "up_proj", "linear", MATRIX),
+        TensorSpec(f"{block}.shared_expert.down_proj.weight", (hidden, shared), 0, "down_proj", "linear", MATRIX),
+    ]
+
+
+def test_neurons_of_experts_and_a_shared_expert_are_as_often_hit_as_chance_says():
+    specs, counts = mixture_specs(hidden=64, experts=32, inner=16, shared=64), (8, 8, 12, 12, 12)
+    own = facts(specs, hidden_size=64, model_type="qwen2_moe", n_layers=1)
+    rng = np.random.default_rng(0)
+    drawn, significant = [], []
+    for _ in range(100):
+        places = [(spec.name, np.unravel_index(i, spec.shape)) for spec, n in zip(specs, counts, strict=True)
+                  for i in rng.choice(np.prod(spec.shape), n, replace=False)]  # fmt: skip
+        table = describe(places, own)
+        totals = [figure(table, "neuron", quantity) for quantity in ("neurons_hit", "neurons_hit_twice")]
+        drawn.append([total["value"] for total in totals])
+        for quantity in ("tensors_hit", "weights"):
+            significant.append((figures(table, "neuron", quantity)["p"] <= 0.05).any())
+    spread = np.std(drawn, axis=0) / len(drawn) ** 0.5
+    assert (abs(np.mean(drawn, axis=0) - [total["expected"] for total in totals]) < 4 * spread).all()
+    assert np.mean(significant) <= 0.05
+
+
+def test_neurons_of_the_same_number_in_separate_mlps_are_different_neurons():
+    names = [f"model.layers.0.mlp.{part}" for part in ("experts.0", "experts.1", "shared_expert")]
+    specs = [
+        TensorSpec(f"{name}.{part}.weight", shape, 0, part, "linear", MATRIX)
+        for name in names
+        for part, shape in (("up_proj", (INNER, HIDDEN)), ("down_proj", (HIDDEN, INNER)))
+    ]
+    own = facts(specs, model_type="deepseek_v3", n_layers=1)
+    places = [(f"{name}.up_proj.weight", (1, 3)) for name in names]
+    assert figure(describe(places, own), "neuron", "neurons_hit")["value"] == 3
+    assert figures(describe(places, own), "neuron", "tensors_hit").empty
+    table = describe([*places, *((f"{name}.down_proj.weight", (2, 1)) for name in names[1:])], own)
+    hit = figures(table, "neuron", "tensors_hit")
+    assert hit[["name", "index", "value"]].to_numpy().tolist() == [[names[1], 1, 2], [names[2], 1, 2]]
+    assert hit["expert"].fillna(-1).tolist() == [1, -1]
+    assert hit["expected"].tolist() == [pytest.approx(2 / INNER)] * 2
+
+
 def slow_structure(frame, own_facts):
     """Count with loops and sets what the table says of places."""
     tensors = {tensor["name"]: tensor for tensor in own_facts["tensors"]}

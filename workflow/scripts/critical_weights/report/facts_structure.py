@@ -87,7 +87,7 @@ def _recurring(rows: list[Row], scope: str, hit: str, totals: tuple[str, ...]) -
 
 
 def _place(row: Row) -> tuple[Any, ...]:
-    return row["selection"], row["layer"], row["expert"], row["index"]
+    return row["selection"], row["name"], row["layer"], row["expert"], row["index"]
 
 
 def read_tokens(folder: Path, close: list[str]) -> dict[str, Any] | None:

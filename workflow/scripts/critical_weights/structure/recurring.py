@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,8 +85,10 @@ def _block_chances(
 
 @dataclass
 class _Mlp:
-    """The MLP of one block: its neurons (of all experts), and of each of its tensors the chance that one is hit."""
+    """One MLP: its neurons (of all experts, if a stack), and of each of its tensors the chance that one is hit."""
 
+    layer: int
+    module: str
     neurons: int
     chances: list[float] = field(default_factory=list)
     selected: int = 0
@@ -93,44 +97,64 @@ class _Mlp:
 def neuron_rows(placed: Placed, facts: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows on neurons: in how many tensors of its MLP (gate, up, down) the same one is hit.
 
-    A neuron's number means nothing beyond its block (and expert), so that blocks are not compared. Empty where no
-    selected weight lies in an MLP of known shape.
+    An MLP is one module: the only one of a dense block; in a mixture of experts each expert that has tensors of its
+    own, the stack of experts (3-D tensors, each slice with neurons of its own) and the shared expert. A neuron's number
+    means nothing beyond its MLP, so that blocks are not compared. Where a block has several, rows name the neuron's.
+    Empty where no selected weight lies in an MLP of known shape.
     """
     selected = np.bincount(placed.tensor, minlength=len(facts["tensors"]))
-    mlps: dict[int, _Mlp] = {}
-    found: list[NDArray[np.int64]] = [np.zeros((4, 0), np.int64)]
+    mlps: list[_Mlp] = []
+    numbers: dict[tuple[int, str], int] = {}
+    found: list[NDArray[np.int64]] = [np.zeros((5, 0), np.int64)]
     for number, tensor in enumerate(facts["tensors"]):
         lines = neurons_of(tensor, facts) if tensor["layer"] is not None and tensor["analysed"] else None
         if lines is None:
             continue
         axis, neuron = lines
         experts = tensor["shape"][tensor["axes"].index("expert")] if "expert" in tensor["axes"] else 1
-        mlp = mlps.setdefault(tensor["layer"], _Mlp(experts * (int(neuron.max()) + 1)))
+        layer, module = tensor["layer"], tensor["name"].removesuffix(".weight").rpartition(".")[0]
+        which = numbers.setdefault((layer, module), len(mlps))
+        if which == len(mlps):
+            mlps.append(_Mlp(layer, module, experts * (int(neuron.max()) + 1)))
+        mlp = mlps[which]
         n = int(selected[number])
         mlp.chances.append(chance_of_hit(tensor["numel"], tensor["numel"] // mlp.neurons, n))
         mlp.selected += n
-        own = placed.tensor == number
-        hit = neuron[(placed.row if axis == "row" else placed.col)[own]]
-        found.append(np.stack([np.full(n, tensor["layer"]), placed.expert[own], hit, np.full(n, number)]))
+        if n:
+            own = placed.tensor == number
+            hit = neuron[(placed.row if axis == "row" else placed.col)[own]]
+            places = np.full(n, layer), np.full(n, which), placed.expert[own], hit, np.full(n, number)
+            found.append(np.stack(places))
     places = np.concatenate(found, axis=1)
     if not places.shape[1]:
         return []
-    hits, weights = _counts(np.unique(places, axis=1)[:3]), _counts(places[:3])
-    groups = [(mlp.neurons, tail(mlp.chances)) for mlp in mlps.values()]
+    hits, weights = _counts(np.unique(places, axis=1)[:4]), _counts(places[:4])
+    groups = [(mlp.neurons, tail(mlp.chances)) for mlp in mlps]
     common = {"scope": "neuron", "name": "all", "line": "neuron", "n": places.shape[1]}
     rows = []
     for quantity, least in (("neurons_hit", 1), ("neurons_hit_twice", 2)):
         number = {"value": sum(value >= least for value in hits.values()), "unit": "neurons"}
         rows.append(common | {"quantity": quantity, "expected": _reaching(groups, least)} | number)
+    of_layer = Counter(mlp.layer for mlp in mlps)
     for place in _first(hits, weights):
-        layer, expert, neuron = place
-        own = common | {"layer": layer, "index": neuron} | ({"expert": expert} if expert >= 0 else {})
+        layer, which, expert, neuron = place
+        mlp = mlps[which]
+        own = common | {"layer": layer, "index": neuron} | _expert(mlp.module, expert)
+        own |= {"name": mlp.module} if of_layer[layer] > 1 else {}
         tensors = {"quantity": "tensors_hit", "value": hits[place], "unit": "tensors", "p": _any(groups, hits[place])}
-        rows.append(own | tensors | {"expected": sum(mlps[layer].chances)})
+        rows.append(own | tensors | {"expected": sum(mlp.chances)})
         held = {"quantity": "weights", "value": weights[place], "unit": "weights"}
-        held["p"] = _any_holds([(mlp.neurons, mlp.selected) for mlp in mlps.values()], weights[place])
-        rows.append(own | held | {"expected": mlps[layer].selected / mlps[layer].neurons})
+        held["p"] = _any_holds([(mlp.neurons, mlp.selected) for mlp in mlps], weights[place])
+        rows.append(own | held | {"expected": mlp.selected / mlp.neurons})
     return rows
+
+
+def _expert(module: str, part: int) -> dict[str, int]:
+    """Return the number of an expert: its slice of a 3-D tensor, or, without slices, that of its module's path."""
+    number = re.search(r"\bexperts\.(\d+)$", module)
+    if part < 0 and number:
+        return {"expert": int(number.group(1))}
+    return {"expert": part} if part >= 0 else {}
 
 
 def _reaching(groups: Sequence[tuple[int, Floats]], least: int) -> float | None:

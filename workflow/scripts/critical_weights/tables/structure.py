@@ -15,7 +15,10 @@ STRUCTURE = Table(
         Column("k", "int64", "weights asked for of each group; the length of a list", "weights"),
         Column("scope", "str", "all, component, layer, tensor, residual (channels) or neuron"),
         Column(
-            "name", "str", "the tensor or component; 'outside' for the layer of tensors outside the blocks; else all"
+            "name",
+            "str",
+            "the tensor or component; 'outside' for the layer of tensors outside the blocks; of a neuron its "
+            "MLP where a block has several; else all",
         ),
         Column("layer", "Int64", "index of the transformer block", optional=True),
         Column("depth", "float64", "layer / (blocks - 1): 0 the first block, 1 the last", optional=True),
@@ -32,7 +35,12 @@ STRUCTURE = Table(
         ),
         Column("line", "str", "row or col of line_1 to line_5; channel or neuron", optional=True),
         Column("index", "Int64", "row, column, channel or neuron", optional=True),
-        Column("expert", "Int64", "slice of a 3-D tensor", optional=True),
+        Column(
+            "expert",
+            "Int64",
+            "slice of a 3-D tensor; of a neuron also the expert whose own MLP it is of",
+            optional=True,
+        ),
         Column("value", "float64", "the figure"),
         Column(
             "expected",
