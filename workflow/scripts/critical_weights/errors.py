@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class CriticalWeightsError(Exception):
@@ -86,3 +87,13 @@ def unknown(
     known = sorted(str(k) for k in known)
     shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
     return error(f"unknown {kind} '{name}'", near=near_names(str(name), known), fix=f"Known: {shown or 'none'}")
+
+
+def no_file(place: str, path: Path, pattern: str, kind: str = "file") -> ConfigError:
+    """Build the error for a path in the config, at ``place``, that is no file; near are files of the pattern beside it.
+
+    Returns the error, as :func:`unknown` does.
+    """
+    what = f"{path} is a folder, not a file" if path.is_dir() else f"there is no {kind} {path}"
+    near = near_names(path.name, [file.name for file in path.parent.glob(pattern) if file.is_file()])
+    return ConfigError(f"{place}: {what}", near=near)

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import result_paths
 from .config import experiments, text_file
-from .errors import ConfigError, near_names, unknown
+from .errors import ConfigError, near_names, no_file, unknown
 from .names import Experiment, parse_experiment
 
 _SHARED = ("analysis", "interventions", "report", "scores")
@@ -158,7 +158,5 @@ def missing_texts(files: Iterable[str], config: Mapping[str, Any]) -> list[Confi
             file = text_file(config, phase, use)
             made = not isinstance(config["phases"][phase][use], str)  # of a data set, by the workflow
             if file and not made and not file.is_file():
-                what = f"{file} is a folder, not a file" if file.is_dir() else f"there is no file {file}"
-                near = near_names(file.name, [path.name for path in file.parent.glob("*.*") if path.is_file()])
-                errors.append(ConfigError(f"phases.{phase}.{use}: {what}", near=near))
+                errors.append(no_file(f"phases.{phase}.{use}", file, "*.*"))
     return errors

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import experiments
-from ..errors import ConfigError, near_names, unknown
+from ..errors import ConfigError, no_file, unknown
 from .known_facts import KNOWN_SIZES
 
 
@@ -41,9 +41,7 @@ def comparison_errors(config: Mapping[str, Any]) -> list[ConfigError]:
             errors.append(ConfigError(f"compare.{name}.model: {unknown('model', one.model, config['models'])}"))
         for path in map(Path, one.lists):
             if path.parts[0] != "results" and not path.is_file():
-                what = f"{path} is a folder, not a file" if path.is_dir() else f"there is no list {path}"
-                near = near_names(path.name, [file.name for file in path.parent.glob("*.csv")])
-                errors.append(ConfigError(f"compare.{name}: {what}", near=near))
+                errors.append(no_file(f"compare.{name}", path, "*.csv", "list"))
     return errors
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, RankingError, near_names, unknown
+from ..errors import ConfigError, RankingError, no_file, unknown
 from ..interventions import find_intervention
 from ..log import choice, logger
 from ..metrics import METRICS
@@ -105,9 +105,7 @@ def intervention_errors(config: Mapping[str, Any]) -> list[ConfigError]:
     errors = list(ValidationSettings(**section).mistakes())
     for place, path in enumerate(Path(text).expanduser() for text in section["lists"]):
         if path.parts[:1] != ("results",) and not path.is_file():
-            what = f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
-            near = near_names(path.name, [file.name for file in path.parent.glob("*.csv")])
-            errors.append(ConfigError(f"interventions.lists[{place}]: {what}", near=near))
+            errors.append(no_file(f"interventions.lists[{place}]", path, "*.csv"))
     return errors
 
 
