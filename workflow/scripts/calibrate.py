@@ -7,6 +7,7 @@ import sys
 
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json, write_json, write_text
+from critical_weights.model.libraries import import_libraries
 from critical_weights.texts.calibration import calibrate
 
 
@@ -31,6 +32,7 @@ def main(a: argparse.Namespace) -> None:
     """Tokenise both sets and write their facts and ids."""
     import json
 
+    import_libraries()
     origins = {"calibration": a.texts_origin, "evaluation": a.evaluation_origin}
     calibration, tokens = calibrate(
         read_json(a.record),

@@ -7,6 +7,7 @@ import sys
 
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json, write_json
+from critical_weights.model.libraries import import_libraries
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Describe the model and write its facts."""
+    import_libraries()
     from critical_weights.model.facts import describe_model  # torch is imported only once the arguments are sound
 
     write_json(a.output, describe_model(read_json(a.record), include_1d=a.include_1d))

@@ -12,6 +12,7 @@ from pathlib import Path
 from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError, ModelError
 from critical_weights.files import read_json
+from critical_weights.model.libraries import import_libraries
 from critical_weights.names import parse_k
 from critical_weights.validation.harness import go_offline, require_harness
 
@@ -53,6 +54,7 @@ def main(a: argparse.Namespace) -> None:
         go_offline()
     require_harness()
 
+    import_libraries()
     from critical_weights.model.load import DTYPES, choose_device, choose_dtype, load_model
     from critical_weights.tables.downstream import DOWNSTREAM
     from critical_weights.tables.schema import write_table

@@ -7,6 +7,7 @@ import sys
 
 from critical_weights.cli import run_stage
 from critical_weights.metrics import FAMILIES
+from critical_weights.model.libraries import import_libraries
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(a: argparse.Namespace) -> None:
     """Plan for every model and print the table."""
+    import_libraries()
     import torch
 
     from critical_weights.model.load import DTYPES

@@ -14,6 +14,7 @@ from critical_weights.errors import ConfigError
 from critical_weights.files import read_json, write_json
 from critical_weights.log import logger
 from critical_weights.metrics import FAMILIES, family_metrics
+from critical_weights.model.libraries import import_libraries
 from critical_weights.texts.tokens_file import read_tokens
 
 
@@ -51,6 +52,7 @@ def main(a: argparse.Namespace) -> None:
     if a.processes < 1:
         raise ConfigError("--processes is too small", got=a.processes, expected="at least 1")
 
+    import_libraries()
     from critical_weights.scoring.engine import check_processes
     from critical_weights.scoring.kept_parts import Stopped
     from critical_weights.scoring.launch import is_heard, run_processes, stand_together

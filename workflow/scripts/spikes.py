@@ -9,6 +9,7 @@ import sys
 from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError
 from critical_weights.files import read_json, write_json
+from critical_weights.model.libraries import import_libraries
 from critical_weights.superweights.published import check_published, published_weights
 from critical_weights.superweights.record import profile_table, record_of
 from critical_weights.superweights.rule import SpikeRule
@@ -48,6 +49,7 @@ def main(a: argparse.Namespace) -> None:
         got = f"{a.ratio:g} and {a.next_ratio:g}"
         raise ConfigError("superweights: ratio and next_ratio", got=got, expected="finite numbers, 1 or more")
 
+    import_libraries()
     from critical_weights.model.load import choose_device, choose_dtype
     from critical_weights.scoring.memory_plan import plan_memory
     from critical_weights.scoring.place import place_model

@@ -11,6 +11,7 @@ from typing import Any
 
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json, write_json
+from critical_weights.model.libraries import import_libraries
 from critical_weights.tables.interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, TEXTS_TABLE
 from critical_weights.tables.schema import write_table
 from critical_weights.texts.tokens_file import read_tokens
@@ -62,6 +63,7 @@ def main(a: argparse.Namespace) -> None:
     settings = ValidationSettings(**{key: getattr(a, key) for key in ValidationSettings.__dataclass_fields__})
     settings.check()
 
+    import_libraries()
     from critical_weights.evaluation.place import load_whole
     from critical_weights.model.load import choose_device, choose_dtype
     from critical_weights.validation.validation import validate
