@@ -255,6 +255,25 @@ def test_files_that_are_empty_missing_or_no_text_are_told(tmp_path, capfd):
     assert not (tmp_path / "o.csv").exists()
 
 
+def test_a_column_twice_is_not_guessed(tmp_path):
+    file = tmp_path / "twice.csv"
+    twice = GOOD.assign(again=GOOD["sensitivity_score"]).rename(columns={"again": "sensitivity_score"})
+    write(file, twice)
+    with pytest.raises(RankingError, match="has more than one column sensitivity_score"):
+        read_lists([file, write(tmp_path / "good.csv", GOOD)], SHAPES)
+
+
+def test_an_output_never_takes_the_place_of_an_input(tmp_path, capfd):
+    good, other = write(tmp_path / "a.csv", GOOD), write(tmp_path / "b.csv", GOOD)
+    kept = good.read_bytes()
+    for outputs in ((good, tmp_path / "s.csv"), (tmp_path / "o.csv", good), (tmp_path / "o.csv",) * 2):
+        given = ["--overlap", outputs[0], "--structure", tmp_path / "x" / ".." / outputs[1].name]
+        assert call_script("compare", "--lists", good, other, *given) == 1
+        assert "is named twice" in capfd.readouterr().err
+    assert good.read_bytes() == kept
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
 def test_lists_of_different_models_are_refused_and_unequal_tensors_told(tmp_path, caplog):
     good = write(tmp_path / "a.csv", GOOD)
     other = write(tmp_path / "b.csv", GOOD.assign(parameter="transformer." + GOOD["parameter"]))

@@ -132,6 +132,21 @@ def test_script_writes_the_table(tables, tmp_path, capfd):
     assert "expected NAME=FILE" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "criteria, told",
+    [({"a": 1}, "expected a list"), ("own.yaml", "expected a list"), ([{"name": "one"}], "lacks 'statement'"),
+     ([PLAIN | {"column": "jacard"}], "unknown column"), ([PLAIN, PLAIN], "declared twice"),
+     ([PLAIN | {"threshold": "high"}], "threshold")],
+)  # fmt: skip
+def test_criteria_given_by_hand_are_checked_as_those_of_the_config(tables, tmp_path, capfd, criteria, told):
+    out = tmp_path / "criteria.csv"
+    assert call_script("criteria", "--criteria", json.dumps(criteria), "--output", out) == 1
+    assert told in capfd.readouterr().err
+    assert call_script("criteria", "--criteria", "[]", "--tables", "overlp=x.csv", "--output", out) == 1
+    assert "unknown table 'overlp'" in capfd.readouterr().err
+    assert not out.exists()
+
+
 # --- the config --------------------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,12 @@ def test_a_config_that_cannot_be_used_is_one_line(tmp_path: Path, capsys: pytest
         assert "cannot be used" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", ["--texts=0", "--length=-3"])
+def test_no_texts_are_no_plan(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call_script("plan", *PUBLISHED, given) == 1
+    assert "expected 1 or more" in capsys.readouterr().err
+
+
 def test_dense_scores_of_two_tensors_are_planned_in_host_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = facts_of_config(CONFIGS / "gpt2.json", "gpt2")
     largest = max(tensor["numel"] for tensor in facts["tensors"] if tensor["analysed"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from critical_weights.model.checkpoint_entries import Checkpoint
 from critical_weights.model.safetensors_read import StoredTensor, read_bits, stored_tensors
 from critical_weights.model.source import BUNDLED
 from critical_weights.ranking.export import read_selection, write_selection
-from critical_weights.validation.monitor import compare_with_baseline, read_baseline, record_baseline
+from critical_weights.validation.baseline import read_baseline
+from critical_weights.validation.monitor import compare_with_baseline, record_baseline
 from critical_weights.validation.stored_bits import changed_bits, value_of
 from run_folders import facts_of, make_run
 from script_call import call_script
@@ -196,6 +198,62 @@ def test_another_model_is_refused(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("[]")
     with pytest.raises(ConfigError, match="no baseline"):
         read_baseline(tmp_path / "b.json")
+
+
+def first_tensor(baseline: dict) -> dict:
+    return next(own for own in baseline["tensors"].values() if len(own["index"]) > 1)
+
+
+def spoil_shape(baseline: dict) -> None:
+    first_tensor(baseline)["shape"] = "wide"
+
+
+def spoil_list(baseline: dict) -> None:
+    first_tensor(baseline)["bits"].pop()
+
+
+def spoil_pair(baseline: dict) -> None:
+    first_tensor(baseline)["bits"].pop()
+    first_tensor(baseline)["index"].pop()
+
+
+def spoil_index(baseline: dict) -> None:
+    first_tensor(baseline)["index"][0] = 10**12
+
+
+def spoil_twice(baseline: dict) -> None:
+    own = first_tensor(baseline)
+    own["index"][0] = own["index"][1]
+
+
+def spoil_bits(baseline: dict) -> None:
+    first_tensor(baseline)["bits"][0] += "0"
+
+
+def spoil_digit(baseline: dict) -> None:
+    first_tensor(baseline)["bits"][0] = "zz"
+
+
+def spoil_model(baseline: dict) -> None:
+    del baseline["model"]
+
+
+@pytest.mark.parametrize(
+    "spoil, told",
+    [(spoil_shape, "shape: 'wide'"), (spoil_list, "indices and bits of"), (spoil_pair, "holds 39 weights and says 40"),
+     (spoil_index, "beyond its"), (spoil_twice, "an index twice"), (spoil_bits, "hexadecimal digits"),
+     (spoil_digit, "bits/0: 'zz'"), (spoil_model, "'model' is a required property")],
+)  # fmt: skip
+def test_damaged_baseline_is_refused(llama: Path, tmp_path: Path, spoil: Callable[[dict], None], told: str) -> None:
+    baseline = json.loads(json.dumps(baseline_of(llama)))
+    file = tmp_path / "b.json"
+    file.write_text(json.dumps(baseline))
+    assert read_baseline(file) == baseline
+    spoil(baseline)
+    file.write_text(json.dumps(baseline))
+    with pytest.raises(ConfigError, match="is damaged") as refused:
+        read_baseline(file)
+    assert told in str(refused.value)
 
 
 def test_damaged_checkpoint_is_one_line(llama: Path, tmp_path: Path) -> None:

@@ -194,6 +194,17 @@ def test_the_order_of_the_rows_changes_nothing(tmp_path):
         assert summarise(opened, ranking.sample(frac=1, random_state=5), facts, "perlayer", 4) == in_order
 
 
+@pytest.mark.parametrize("mode, k", [("perlayer", 4), ("global", 30)])
+def test_a_ranking_of_other_scores_is_refused(tmp_path, mode, k):
+    own = write_store(tmp_path / "a.h5", SPECS, random_scores(SPECS, seed=2), candidates=5)
+    other = write_store(tmp_path / "b.h5", SPECS, random_scores(SPECS, seed=3), candidates=5)
+    with open_store(own) as store, open_store(other) as wrong:
+        ranking = rank(store, facts_of(SPECS), VOCABULARY, mode, k)
+        summarise(store, ranking, facts_of(SPECS), mode, k)
+        with pytest.raises(RankingError, match=r"the ranking's scores of .* are not the best of .*b\.h5"):
+            summarise(wrong, ranking, facts_of(SPECS), mode, k)
+
+
 def test_a_ranking_of_another_model_is_refused_with_near_names(tmp_path):
     path = write_store(tmp_path / "s.h5", SPECS, random_scores(SPECS))
     _, ranking = stats_of(path)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from critical_weights.cli import run_stage
 from critical_weights.compare.compare import compare_overlap, list_frames, read_lists
 from critical_weights.compare.known_facts import known_facts
 from critical_weights.compare.shapes import read_shapes, shapes_of_facts
+from critical_weights.errors import ConfigError
 from critical_weights.structure.structure import structure_of_lists
 from critical_weights.tables.schema import OVERLAP, write_table
 from critical_weights.tables.structure import STRUCTURE
@@ -28,7 +30,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(a: argparse.Namespace) -> None:
-    """Read, compare and write."""
+    """Read, compare and write.
+
+    Raises:
+        ConfigError: an output is one of the inputs, or both are one file.
+
+    """
+    taken = [Path(file).resolve() for file in [*a.lists, *([a.facts] if a.facts else []), a.overlap, a.structure]]
+    for output in (a.overlap, a.structure):
+        if taken.count(Path(output).resolve()) > 1:
+            raise ConfigError(f"{output} is named twice: it would be written over", fix="Name another file to write")
     shapes = read_shapes(a.facts) if a.facts else shapes_of_facts(known_facts(a.shape)) if a.shape else None
     lists, shapes = read_lists(a.lists, shapes)
     write_table(compare_overlap(lists, shapes), a.overlap, OVERLAP)

@@ -7,8 +7,10 @@ import json
 import sys
 
 from critical_weights.cli import run_stage
+from critical_weights.criteria.config import list_errors
 from critical_weights.criteria.judge import criteria_table
-from critical_weights.errors import ConfigError
+from critical_weights.criteria.tables import KNOWN
+from critical_weights.errors import ConfigError, unknown
 from critical_weights.tables.criteria import CRITERIA
 from critical_weights.tables.schema import write_table
 
@@ -28,10 +30,14 @@ def main(a: argparse.Namespace) -> None:
         criteria = json.loads(a.criteria)
     except json.JSONDecodeError as error:
         raise ConfigError(f"--criteria is no JSON ({error})") from error
+    if errors := list_errors(criteria):
+        raise ConfigError(" ".join(map(str, errors)))
     wrong = [text for text in a.tables if "=" not in text]
     if wrong:
         raise ConfigError(f"--tables: got {wrong[0]}", expected="NAME=FILE")
     tables = dict(text.split("=", 1) for text in a.tables)
+    if other := [name for name in tables if name not in KNOWN]:
+        raise unknown("table", other[0], KNOWN)
     write_table(criteria_table(criteria, tables), a.output, CRITERIA)
 
 

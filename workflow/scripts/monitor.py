@@ -14,7 +14,8 @@ from critical_weights.errors import ConfigError
 from critical_weights.files import read_json, write_json
 from critical_weights.log import logger
 from critical_weights.ranking.export import read_selection
-from critical_weights.validation.monitor import Comparison, compare_with_baseline, read_baseline, record_baseline
+from critical_weights.validation.baseline import read_baseline
+from critical_weights.validation.monitor import Comparison, compare_with_baseline, record_baseline
 
 EXIT_DIFFERENT = 4
 COLUMNS = ("tensor", "indices", "before", "after", "changed bits")

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from critical_weights.cli import run_stage
+from critical_weights.errors import ConfigError
 from critical_weights.metrics import FAMILIES
 from critical_weights.model.libraries import import_libraries
 
@@ -30,7 +31,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(a: argparse.Namespace) -> None:
-    """Plan for every model and print the table."""
+    """Plan for every model and print the table.
+
+    Raises:
+        ConfigError: there is no text, or none of a text.
+
+    """
+    if min(a.texts, a.length) < 1:
+        raise ConfigError("--texts and --length", got=f"{a.texts} and {a.length}", expected="1 or more")
     import_libraries()
     import torch
 

@@ -103,6 +103,12 @@ def config_errors(config: Mapping[str, Any]) -> list[ConfigError]:
     return errors + [ConfigError(f"scoring.dense: {unknown('metric', n, METRICS_BY_PATH)}") for n in unknown_names]
 
 
+def section_errors(section: str, value: Any) -> list[ConfigError]:
+    """Return every mistake that the schema sees in one section of a config, given alone."""
+    errors = _validator().iter_errors({section: value})
+    return [told for error in errors if list(error.absolute_path)[:1] == [section] for told in _explain(error)]
+
+
 @cache
 def _validator() -> Any:
     def is_integer(_: Any, value: object) -> bool:

@@ -94,6 +94,8 @@ def _read(path: Path) -> pd.DataFrame:
         near = [name for one in missing for name in near_names(one, frame.columns, n=1)]
         raise RankingError(f"{path} has no column {' and no column '.join(missing)}",
                            got=", ".join(map(str, frame.columns)), expected=", ".join(NEEDED), near=near)  # fmt: skip
+    if double := [name for name in NEEDED if f"{name}.1" in frame.columns]:  # so pandas calls the second of a name
+        raise RankingError(f"{path} has more than one column {' and '.join(double)}", fix="Keep the one that is meant")
     if frame.empty:
         raise RankingError(f"{path} lists no weight: it has a header and no row")
     return frame[list(NEEDED)].apply(lambda column: column.str.strip())

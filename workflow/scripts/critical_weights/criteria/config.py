@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ..config import config_errors
+from ..config import config_errors, section_errors
 from ..errors import ConfigError, unknown
 from .tables import KNOWN, is_across
 
@@ -54,6 +54,15 @@ def criteria_errors(config: Mapping[str, Any]) -> list[ConfigError]:
         errors = config_errors({**config, "criteria": criteria})
         if errors:
             return [ConfigError(f"{config['criteria']}: {error}") for error in errors]
+    return list_errors(criteria)
+
+
+def list_errors(criteria: Any) -> list[ConfigError]:
+    """Return every mistake in a list of criteria."""
+    if not isinstance(criteria, list):
+        return [ConfigError("criteria", got=criteria, expected="a list")]
+    if errors := section_errors("criteria", criteria):
+        return errors
     errors = [ConfigError(f"criteria.{one['name']}: {told}") for one in criteria for told in _mistakes(one)]
     names = [one["name"] for one in criteria]
     double = dict.fromkeys(name for name in names if names.count(name) > 1)

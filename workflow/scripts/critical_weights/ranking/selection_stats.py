@@ -32,15 +32,12 @@ def summarise(store: ScoreStore, ranking: pd.DataFrame, facts: dict[str, Any], m
         k: the ranking's k, recorded.
 
     Raises:
-        RankingError: the ranking names a tensor that the store does not hold.
+        RankingError: the ranking is of other scores than the store's.
 
     """
     tensors = analysed_tensors(store, facts)
     names = [tensor["name"] for tensor in tensors]
-    for name in ranking["parameter"].unique():
-        if name not in names:
-            raise RankingError(f"the ranking names {name}, of which {store.path} holds no scores",
-                               near=near_names(name, names))  # fmt: skip
+    _refuse_other_ranking(store, ranking, names)
     selected = ranking["parameter"].value_counts()
     moments = [store.tensor_attributes(name) for name in names]
     counts = [store.histogram(name) for name in names]
@@ -112,6 +109,17 @@ def _quantiles(
     choice("quantiles over all weights", "from the histogram", reason, log)
     zeros, low, high = sum(o["zeros"] for o in moments), min(o["min"] for o in moments), max(o["max"] for o in moments)
     return estimated_quantiles(np.sum(counts, axis=0), zeros, low, high, np.empty(0, np.float32)), own_quantiles
+
+
+def _refuse_other_ranking(store: ScoreStore, ranking: pd.DataFrame, names: list[str]) -> None:
+    for name, scores in ranking.groupby("parameter")["sensitivity_score"]:
+        if name not in names:
+            raise RankingError(f"the ranking names {name}, of which {store.path} holds no scores",
+                               near=near_names(str(name), names))  # fmt: skip
+        best = store.candidates(str(name), ("top_score",))["top_score"][: len(scores)]
+        if not np.array_equal(np.sort(scores.to_numpy(best.dtype))[::-1][: len(best)], best):
+            raise RankingError(f"the ranking's scores of {name} are not the best of {store.path}",
+                               fix="Give the store that the ranking was made from")  # fmt: skip
 
 
 def _selection(ranking: pd.DataFrame, tensors: list[dict[str, Any]], moments: list[dict[str, Any]]) -> dict[str, Any]:

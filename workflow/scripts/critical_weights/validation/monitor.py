@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, ModelError
-from ..files import read_json, sha256_file, sha256_json
+from ..errors import ModelError
+from ..files import sha256_file, sha256_json
 from ..log import logger
 from ..model.checkpoint_entries import Checkpoint
 from ..model.safetensors_read import WIDTHS
 from ..model.source import check_folder
 from ..ranking.chosen_weights import ChosenWeights
+from .baseline import BASELINE_FORMAT, FORMAT_VERSION
 from .stored_bits import changed_bits, hex_of, value_of
 
 log = logger(__name__)
 
-BASELINE_FORMAT, FORMAT_VERSION = "critical_weights.baseline", 1
 MODEL_KEYS = ("model", "repo", "revision", "checkpoint", "architecture", "sha256")
 
 
@@ -135,22 +135,6 @@ def compare_with_baseline(baseline: Mapping[str, Any], folder: str | Path) -> Co
             indices = tuple(int(i) for i in np.unravel_index(index[place], own["shape"]))
             changes.append(Change(name, indices, stored.dtype, int(before[place]), int(stored.bits[place])))
     return Comparison(compared, changes, faults)
-
-
-def read_baseline(path: str | Path) -> dict[str, Any]:
-    """Read a baseline.
-
-    Raises:
-        ConfigError: the file is no baseline, or one of another format version.
-
-    """
-    baseline = read_json(path)
-    kind = (baseline.get("format"), baseline.get("format_version")) if isinstance(baseline, dict) else None
-    if kind != (BASELINE_FORMAT, FORMAT_VERSION):
-        expected = f"{BASELINE_FORMAT} {FORMAT_VERSION}"
-        raise ConfigError(f"{path} is no baseline of critical weights", got=kind, expected=expected,
-                          fix="Make one with: monitor.py record")  # fmt: skip
-    return baseline
 
 
 def folder_sha256(folder: Path) -> str:
