@@ -15,7 +15,7 @@ from critical_weights import config as configs
 from critical_weights.errors import ConfigError
 from critical_weights.stage_code import PACKAGE, stage_digest, stage_sources
 from critical_weights.targets import missing_models, missing_texts, target_files
-from critical_weights.validation.conditions import ValidationSettings, intervention_errors
+from critical_weights.validation.conditions import ValidationSettings, downstream_errors, intervention_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = configs.read_config(ROOT / "config" / "config.yaml")
@@ -154,6 +154,7 @@ def test_all_mistakes_are_told_at_once():
         ({"others": ["mean", "scale=two"]}, ["interventions.others[1]: the strength of scale is no number", "got two"]),
         ({"others": ["zero=1"]}, ["interventions.others[0]: intervention zero has no strength"]),
         ({"others": ["round_bits=2.5"]}, ["interventions.others[0]", "got 2.5", "expected a whole number from 2 up"]),
+        ({"others": ["bit_flip=64"]}, ["interventions.others[0]", "got 64", "expected a whole number from 0 to 63"]),
         ({"others": ["noise=-1"]}, ["interventions.others[0]", "got -1", "expected a number from 0 up"]),
         ({"others": ["scale=nan"]}, ["interventions.others[0]: the strength of scale is no finite number"]),
         (
@@ -175,6 +176,22 @@ def test_mistakes_of_the_interventions_are_told_before_anything_is_scored(
     for part in parts:
         assert part in errors[0]
     assert intervention_errors(complete({"interventions": {**own, "enabled": False}})) == []
+
+
+@pytest.mark.parametrize(
+    "own, part",
+    [
+        ({"intervention": "zer"}, "Did you mean zero?"),
+        ({"strength": 2.0}, "intervention zero has no strength"),
+        ({"intervention": "bit_flip", "strength": 99.0}, "expected a whole number from 0 to 63"),
+    ],
+)
+def test_a_mistake_in_the_change_of_downstream_tasks_is_told_at_once(own: dict[str, Any], part: str):
+    errors = [str(error) for error in downstream_errors(complete({"downstream": own}))]
+    assert len(errors) == 1
+    assert errors[0].startswith("downstream: ")
+    assert part in errors[0]
+    assert downstream_errors(complete({"downstream": {"intervention": "scale", "strength": 2.0}})) == []
 
 
 def test_right_interventions_are_no_mistake_and_wrong_ones_are_told_at_once(

@@ -151,6 +151,21 @@ def test_every_bit_is_back_and_two_runs_are_equal(study: dict[str, Any]) -> None
     assert np.allclose(kept, full, atol=1e-5, equal_nan=True)
 
 
+def test_a_change_that_the_format_does_not_allow_is_told_before_anything_is_measured(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object) -> None:
+        raise AssertionError("something was measured")
+
+    monkeypatch.setattr("critical_weights.validation.validation.Evaluation", measured)
+    model = load_model(study["record"], torch.float32, CPU)
+    before = {name: bits(p.detach()).clone() for name, p in model.named_parameters()}
+    settings = ValidationSettings(ks=(2,), k=2, seeds=1, texts=4, others=("bit_flip=31", "bit_flip=32"))
+    with pytest.raises(ConfigError, match="float32 has no bit 32; expected 0 to 31"):
+        validate(model, study["facts"], study["tokens"], study["stores"][:1], settings, device=CPU, spare=0)
+    assert all(torch.equal(bits(p.detach()), before[name]) for name, p in model.named_parameters())
+
+
 def test_no_single_weights_and_no_lines(study: dict[str, Any], tmp_path: Path) -> None:
     """What is set to none is left out; the verdict then has no correlation."""
     files = [f"--{word}={study['folder'] / word}.json" for word in ("record", "facts", "tokens")]

@@ -1,6 +1,12 @@
 """What the rules of downstream.smk read and are told."""
 
 
+from critical_weights.validation.conditions import downstream_errors
+
+if mistakes := downstream_errors(config):
+    stop(*mistakes)
+
+
 def downstream_settings(wildcards):
     """Return the configured tasks and settings as options of the script; end where no task is configured."""
     settings = dict(config["downstream"])

@@ -48,6 +48,7 @@ def width(dtype: torch.dtype) -> int:
     strength="the bit, 0 the lowest of the mantissa",
     default=0,
     lowest=0,
+    highest=63,
     whole=True,
     of_bits=True,
 )

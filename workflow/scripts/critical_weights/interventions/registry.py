@@ -46,6 +46,7 @@ class Intervention:
         strength: what the strength means; empty: there is none.
         default: the strength where none is given.
         lowest: smallest strength that makes sense.
+        highest: largest strength that makes sense.
         whole: whether the strength is a whole number.
         of_bits: whether it changes the bits of the stored format.
 
@@ -57,6 +58,7 @@ class Intervention:
     strength: str = ""
     default: float = 0.0
     lowest: float = -math.inf
+    highest: float = math.inf
     whole: bool = False
     of_bits: bool = False
 
@@ -64,7 +66,7 @@ class Intervention:
         """Return the strength to use.
 
         Raises:
-            ConfigError: it is no finite number, too small, no whole number, or this intervention has none.
+            ConfigError: it is no finite number, too small, too large, no whole number, or this intervention has none.
 
         """
         if strength is None:
@@ -73,10 +75,11 @@ class Intervention:
             raise ConfigError(f"intervention {self.name} has no strength", got=strength)
         if not math.isfinite(strength):
             raise ConfigError(f"the strength of {self.name} is no finite number", got=strength, expected=self.strength)
-        if strength < self.lowest or (self.whole and strength != int(strength)):
+        if not self.lowest <= strength <= self.highest or (self.whole and strength != int(strength)):
             kind = "a whole number" if self.whole else "a number"
+            most = f"to {self.highest:g}" if math.isfinite(self.highest) else "up"
             raise ConfigError(f"the strength of {self.name} does not fit", got=f"{strength:g}",
-                              expected=f"{kind} from {self.lowest:g} up ({self.strength})")  # fmt: skip
+                              expected=f"{kind} from {self.lowest:g} {most} ({self.strength})")  # fmt: skip
         return float(strength)
 
 
@@ -90,6 +93,7 @@ def intervention(
     strength: str = "",
     default: float = 0.0,
     lowest: float = -math.inf,
+    highest: float = math.inf,
     whole: bool = False,
     of_bits: bool = False,
 ) -> Callable[[Change], Change]:
@@ -103,7 +107,7 @@ def intervention(
     def register(change: Change) -> Change:
         if name in INTERVENTIONS:
             raise ValueError(f"intervention {name} is registered twice")
-        INTERVENTIONS[name] = Intervention(name, change, meaning, strength, default, lowest, whole, of_bits)
+        INTERVENTIONS[name] = Intervention(name, change, meaning, strength, default, lowest, highest, whole, of_bits)
         return change
 
     return register

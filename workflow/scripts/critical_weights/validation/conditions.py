@@ -109,6 +109,16 @@ def intervention_errors(config: Mapping[str, Any]) -> list[ConfigError]:
     return errors
 
 
+def downstream_errors(config: Mapping[str, Any]) -> list[ConfigError]:
+    """Return what the schema cannot see in the change that downstream tasks are run after."""
+    section = config["downstream"]
+    try:
+        find_intervention(section["intervention"]).check_strength(section.get("strength"))
+    except ConfigError as error:
+        return [ConfigError(f"downstream: {error}")]
+    return []
+
+
 @dataclass(frozen=True)
 class Condition:
     """One set of weights changed in one way; ``part`` says what it belongs to."""

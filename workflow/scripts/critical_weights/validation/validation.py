@@ -91,6 +91,7 @@ def validate(
     texts = tokens["evaluation"][: settings.texts]
     stored = getattr(torch, facts["checkpoint_dtype"])
     conditions = plan_conditions(stores, facts, settings, _Deciles(model))
+    _try_changes(model, conditions, stored)
     union = union_of([condition.chosen.places for condition in conditions])
     evaluation = Evaluation(model, texts, device, spare)
     gradients = gradients_at(model, texts, union, device)
@@ -114,6 +115,13 @@ def validate(
     few = Evaluation(model, texts[: settings.single_texts], device, spare)
     singles, scores = single_trials(model, facts, few, stores, settings, device)
     return Tables(in_order(frame.join(measured), INTERVENTIONS_TABLE), _by_text(damages, evaluation), singles, scores)
+
+
+def _try_changes(model: nn.Module, conditions: Sequence[Condition], stored: torch.dtype) -> None:
+    """Make each kind of change once, so that one which the weights' format does not allow is told before the hours."""
+    for condition in {(one.intervention, one.strength): one for one in conditions}.values():
+        with applied(model, condition.chosen.places, condition.intervention, condition.strength, stored=stored):
+            pass
 
 
 class _Deciles:
