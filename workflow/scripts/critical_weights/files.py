@@ -14,7 +14,8 @@ from typing import Any
 
 from .errors import CriticalWeightsError, FieldError
 
-_REMADE = "If the workflow made it, delete it: the next run makes it again. Else name the right file"
+REMADE = "If the workflow made it, delete it: the next run makes it again. Else name the right file"
+"""What to do about a file that is damaged, and that may be of the workflow or of the user."""
 
 
 @contextmanager
@@ -76,7 +77,7 @@ class Fields(dict[str, Any]):
         self._path = path
 
     def __missing__(self, key: str) -> Any:
-        raise FieldError(f"{self._path} is damaged or of another version: it lacks '{key}'", fix=_REMADE)
+        raise FieldError(f"{self._path} is damaged or of another version: it lacks '{key}'", fix=REMADE)
 
 
 def read_json(path: str | Path) -> Any:
@@ -94,7 +95,7 @@ def read_json(path: str | Path) -> Any:
     except OSError as error:
         raise CriticalWeightsError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of too many digits, nested too deep
-        raise CriticalWeightsError(f"{path} is not valid JSON ({error})", fix=_REMADE) from error
+        raise CriticalWeightsError(f"{path} is not valid JSON ({error})", fix=REMADE) from error
 
 
 def sha256_file(path: str | Path) -> str:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TableError, near_names
-from ..files import read_json
+from ..files import REMADE, read_json
 from .wording import count, percent
 
 _ROOT = ("metric", "units", "overall", "selection", "tensors", "histogram")
 _OVERALL = ("num_weights", "num_tensors")
 _SELECTION = ("num_weights", "num_tensors", "threshold", "share_of_score")
 _TENSOR = ("mean", "max", "num_weights", "selected")
-_FIX = "Delete the file; the next run makes it again"
 
 
 def read_stats(path: str | Path) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def check_stats(stats: Any, source: str = "sensitivity_stats.json") -> None:
     for name, entry in selection["by_component"].items():
         _check_numbers(entry, ("num_weights",), f"selection, component {name}, of {source}")
     if not isinstance(stats["tensors"], Mapping) or not stats["tensors"]:
-        raise TableError(f"{source} names no tensor", fix=_FIX)
+        raise TableError(f"{source} names no tensor", fix=REMADE)
     for name, tensor in stats["tensors"].items():
         _check_keys(tensor, ("layer", "component"), f"tensor {name} of {source}")
         _check_numbers(tensor, _TENSOR, f"tensor {name} of {source}")
@@ -55,22 +54,22 @@ def check_stats(stats: Any, source: str = "sensitivity_stats.json") -> None:
     for component, counts in histogram["counts"].items():
         if len(counts) != bins:
             raise TableError(f"the histogram of {component} of {source} does not fit its edges",
-                             got=f"{len(counts)} counts", expected=bins, fix=_FIX)  # fmt: skip
+                             got=f"{len(counts)} counts", expected=bins, fix=REMADE)  # fmt: skip
 
 
 def _check_keys(value: Any, keys: Iterable[str], where: str) -> None:
     if not isinstance(value, Mapping):
-        raise TableError(f"{where} is no JSON object", fix=_FIX)
+        raise TableError(f"{where} is no JSON object", fix=REMADE)
     for key in keys:
         if key not in value:
-            raise TableError(f"{where} has no '{key}'", near=near_names(key, value), fix=_FIX)
+            raise TableError(f"{where} has no '{key}'", near=near_names(key, value), fix=REMADE)
 
 
 def _check_numbers(value: Any, keys: Iterable[str], where: str) -> None:
     _check_keys(value, keys, where)
     for key in keys:
         if isinstance(value[key], bool) or not isinstance(value[key], (int, float)):
-            raise TableError(f"'{key}' of {where} is not a number", got=value[key], fix=_FIX)
+            raise TableError(f"'{key}' of {where} is not a number", got=value[key], fix=REMADE)
 
 
 def population(stats: Mapping[str, Any]) -> str:

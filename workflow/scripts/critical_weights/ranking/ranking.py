@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RankingError, near_names
+from ..files import REMADE
 from ..log import logger
 from ..names import MODES
 from ..store.read import ScoreStore
@@ -84,7 +85,7 @@ def read_ranking(path: str | Path) -> pd.DataFrame:
     scores = frame["sensitivity_score"].to_numpy()
     if list(frame["rank"]) != list(range(1, len(frame) + 1)) or (np.diff(scores) > 0).any():
         raise RankingError(f"{path} is damaged: its ranks are not 1 to {len(frame)} by score descending",
-                           fix="Delete it; the next run makes it again")  # fmt: skip
+                           fix=REMADE)  # fmt: skip
     return frame
 
 

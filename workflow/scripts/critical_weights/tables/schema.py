@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TableError, near_names
-from ..files import written_whole
+from ..files import REMADE, written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +163,7 @@ def read_table(path: str | Path, table: Table) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise TableError(f"{path} cannot be read as a table: {str(error).strip()}") from error
     if not _ends_with_a_line(path):
-        raise TableError(f"{path} is cut short: its last line does not end", fix="Delete it; it is made again")
+        raise TableError(f"{path} is cut short: its last line does not end", fix=REMADE)
     _check_columns(list(frame.columns), table, str(path))
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first field of a longer row for its name
         raise TableError(f"{path} has rows with more fields than its {len(frame.columns)} columns")
