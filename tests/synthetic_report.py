@@ -190,7 +190,8 @@ def write_interventions(folder: Path, metric: str = "gradsq") -> None:
     ], out / "interventions.csv", INTERVENTIONS_TABLE)  # fmt: skip
     write_rows([{
         "trust": 1, "metric": metric, "mode": "global", "intervention": "zero", "verdict": "above controls", "wins": 0,
-        "k_low": 1, "k_high": 10, "k_compared": 10, "area": 0.437, "area_low": 0.39, "area_high": 0.48,
+        "k_low": 1, "k_high": 10, "k_compared": 10, "nonfinite_texts": 0,
+        "area": 0.437, "area_low": 0.39, "area_high": 0.48,
         "area_matched": 0.02, "gain_matched": 0.417, "gain_matched_low": 0.37, "gain_matched_high": 0.46,
         "n_single": 12, "n_texts": 3, "seeds": 5, "draws": 1000,
     }], out / "verdict.csv", VERDICT)  # fmt: skip

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
 from critical_weights.errors import TableError
-from critical_weights.tables.interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, TEXTS_TABLE
+from critical_weights.report import findings_judged, study_findings_judged, tables_judged
+from critical_weights.report.rows import records
+from critical_weights.tables.interventions import (
+    INTERVENTIONS_TABLE,
+    SINGLE_SCORES,
+    SINGLE_WEIGHTS,
+    TEXTS_TABLE,
+    VERDICT,
+)
+from critical_weights.tables.schema import read_table, write_table
 from critical_weights.validation.single_agreement import spearman
 from critical_weights.validation.verdict import verdict_table
 
@@ -125,9 +136,66 @@ def test_texts_that_are_not_finite_are_left_out() -> None:
     spoilt = texts.copy()
     spoilt.loc[(spoilt["condition"] == 1) & (spoilt["text"] == 3), "change"] = np.inf
     spoilt.loc[(spoilt["condition"] == 1) & (spoilt["text"] == 4), "change"] = np.nan
-    found = verdict_table(table, spoilt, weights, scores, draws=50, seed=1)
+    found = verdict_table(table, spoilt, weights, scores, draws=50, seed=1).set_index("metric")
     assert np.isfinite(found["area"]).all()
-    assert found["metric"].iloc[0] == "good"
+    assert found.index[0] == "good"
+    assert found["nonfinite_texts"].tolist() == [2, 0, 0]
+    assert found["verdict"].tolist() == ["not compared: texts did not stay finite", "above controls", "below controls"]
+    assert found["wins"].tolist() == [2, 1, 0]
+
+
+def test_nobody_wins_over_a_row_whose_worst_texts_are_left_out() -> None:
+    """The selection that breaks most texts has the smallest mean damage of those that are left."""
+    table, texts, weights, scores = made_up()
+    condition = table.index[(table["metric"] == "good") & (table["kind"] == "top") & (table["k"] == 1000)][0]
+    of_it = texts["condition"] == condition
+    texts.loc[of_it, "change"] = np.where(texts.loc[of_it, "text"] < TEXTS - 1, np.inf, -100.0)
+    found = verdict_table(table, texts, weights, scores, draws=50, seed=1).set_index("metric")
+    assert found.loc["good", "area"] < 0
+    assert found.loc["good", "nonfinite_texts"] == TEXTS - 1
+    assert found.loc["fair", "wins"] == 1
+    assert found.loc["good", "verdict"] == "not compared: texts did not stay finite"
+
+
+@pytest.mark.parametrize("kind", ["random", "matched"])
+def test_a_control_that_breaks_gives_no_verdict(kind: str) -> None:
+    table, texts, weights, scores = made_up()
+    broken = table.index[(table["metric"] == "good") & (table["kind"] == kind) & (table["k"] == 10)][0]
+    texts.loc[(texts["condition"] == broken) & (texts["text"] == 0), "change"] = np.nan
+    found = verdict_table(table, texts, weights, scores, draws=50, seed=1).set_index("metric")
+    assert found.loc["good", "verdict"] == "not compared: texts did not stay finite"
+    assert found.loc["good", "nonfinite_texts"] == 0
+    assert found.loc["fair", "verdict"] == "above controls"
+
+
+def test_a_table_where_nothing_stays_finite_is_written(tmp_path: Path) -> None:
+    table, texts, weights, scores = made_up()
+    texts["change"] = texts["change"].where(texts["condition"] == 0, np.nan)
+    found = verdict_table(table, texts, weights, scores, draws=50, seed=1)
+    assert found["area"].isna().all()
+    assert found["nonfinite_texts"].tolist() == [TEXTS] * 3
+    assert set(found["verdict"]) == {"not compared: texts did not stay finite"}
+    assert found["wins"].tolist() == [0] * 3
+    write_table(found, tmp_path / VERDICT.name, VERDICT)
+    pd.testing.assert_frame_equal(read_table(tmp_path / VERDICT.name, VERDICT), found, check_dtype=False)
+
+
+def test_reports_say_what_did_not_stay_finite() -> None:
+    """In words for one model and for all of them, with rows that have an area, that lost texts, and that have none."""
+    table, texts, weights, scores = made_up()
+    broken = table.index[(table["metric"] == "good") & (table["kind"] == "top")]
+    some = texts.assign(change=texts["change"].mask(texts["condition"].isin(broken) & (texts["text"] < 2)))
+    none = texts.assign(change=texts["change"].where(texts["condition"] == 0))
+    told = []
+    for own in (some, none):
+        known = {"verdict": records(verdict_table(table, own, weights, scores, draws=50, seed=1))}
+        told.append(findings_judged.validation({"validation": known})["text"])
+        assert tables_judged.verdict(known).rows[0][-1] == ("2" if own is some else "12")
+        study = {"parts": {"p/m": {"validation": known}}, "repeats": []}
+        assert "not compared: texts did not stay finite" in study_findings_judged.validation(study)["text"]
+    assert "(2 texts left out whose loss did not stay finite)" in told[0]
+    assert "it is not compared: texts did not stay finite" in told[0]
+    assert "no evaluation text's loss stayed finite" in told[1]
 
 
 def test_tables_that_do_not_belong_together() -> None:

@@ -34,11 +34,19 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
         return None
     rows = known["verdict"]
     first = rows[0]
+    sources = ("interventions/verdict.csv", "interventions/interventions.csv")
+    if first["area"] is None:
+        text = f"after {first['intervention']} no evaluation text's loss stayed finite at some k of any of the "
+        text += f"{plural(len(rows), 'ranking')} tried, so that no damage can be averaged"
+        return finding("Whether the weights really matter", text, f"Texts: {count(first['n_texts'])}.", "validation",
+                       *sources)  # fmt: skip
     text = (
         f"of {plural(len(rows), 'ranking')} tried, {first['metric']} ({first['mode']}) finds the weights whose change "
         f"({first['intervention']}) hurts most: {interval(first['area'], first['area_low'], first['area_high'])} nats "
         f"per token over k from {count(first['k_low'])} to {count(first['k_high'])}"
     )
+    if first["nonfinite_texts"]:
+        text += f" ({plural(first['nonfinite_texts'], 'text')} left out whose loss did not stay finite)"
     if first["gain_matched"] is not None:
         gain = interval(first["gain_matched"], first["gain_matched_low"], first["gain_matched_high"])
         least = "" if first["k_compared"] == first["k_high"] else (
@@ -52,5 +60,4 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
     text += f". Of all {len(rows)}: {listed(outcomes)}" if len(rows) > 1 else ""
     sure = f"Mean damage over log k on {plural(first['n_texts'], 'evaluation text')}, none of them a calibration text; "
     sure += f"in brackets 95 % of {plural(first['draws'], 'draw')} of texts and {plural(first['seeds'], 'seed')}."
-    return finding("Whether the weights really matter", text, sure, "validation", "interventions/verdict.csv",
-                   "interventions/interventions.csv")  # fmt: skip
+    return finding("Whether the weights really matter", text, sure, "validation", *sources)

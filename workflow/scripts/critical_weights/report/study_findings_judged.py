@@ -61,8 +61,10 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
             for place, (verdict, n) in enumerate(outcomes.items())
         ]
     )
-    best = [(name, max(rows, key=lambda row: abs(row["area"]))) for name, rows in known.items()]
-    text += ". Largest change of the loss: " + some([
+    finite = {name: [row for row in rows if row["area"] is not None] for name, rows in known.items()}
+    best = [(name, max(rows, key=lambda row: abs(row["area"]))) for name, rows in finite.items() if rows]
+    text += ". Largest change of the loss: " if best else ""
+    text += some([
         f"{interval(row['area'], row['area_low'], row['area_high'])} nats per token by {row['metric']} ({row['mode']}, "
         f"{row['intervention']}) in {name}" for name, row in best], "; ")  # fmt: skip
     texts = sorted({row["n_texts"] for row in every})

@@ -36,17 +36,18 @@ def verdict(known: Mapping[str, Any] | None) -> Table:
          f"{row['wins']} of {len(known['verdict']) - 1}" if known else "",
          "-" if row["spearman"] is None else
          show.interval(row["spearman"], row["spearman_low"], row["spearman_high"]),
-         show.count(row["n_single"]), show.count(row["n_texts"])]
+         show.count(row["n_single"]), show.count(row["n_texts"]), show.count(row["nonfinite_texts"])]
         for row in (known["verdict"] if known else [])
     ]  # fmt: skip
     columns = (("trust", NUMBER), ("metric", CODE), ("mode", CODE), ("intervention", CODE), ("verdict", TEXT),
                *((n, NUMBER) for n in ("damage (nats per token)", "more than random ones", "more than matched ones",
                                        "compared up to k",
                                        "better than", "rank correlation with single damage", "single weights",
-                                       "evaluation texts")))  # fmt: skip
+                                       "evaluation texts", "of them not finite")))  # fmt: skip
     note = "Damage: mean over log k of the change of the mean loss. Random: as many others of the same tensors; "
     note += "matched: and of the same decile of abs(w). In brackets: 95 % of the draws of texts and seeds. Compared up "
-    note += "to k: beyond it, so much of a tensor is selected that too few weights are left for controls as large."
+    note += "to k: beyond it, so much of a tensor is selected that too few weights are left for controls as large. Of "
+    note += "them not finite: texts left out at some k because their loss came out infinite or as no number."
     return Table("Which ranking to trust", columns, rows, note)
 
 

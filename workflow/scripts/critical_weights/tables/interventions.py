@@ -126,10 +126,12 @@ VERDICT = Table(
         Column("k_high", "int64", "largest k", "weights"),
         Column("k_compared", "Int64", "largest k at which the controls are as large as the selection; gains, areas of "
                "the controls and the verdict are over the k up to it", "weights", optional=True),
+        Column("nonfinite_texts", "int64", "evaluation texts whose loss did not stay finite at one of the k; they are "
+               "left out there", "texts"),
         Column("area", "float64", "mean damage over log k: area under the damage curve / log(k_high / k_low)",
-               "nats per token"),
-        Column("area_low", "float64", "2.5 % quantile over draws of texts", "nats per token"),
-        Column("area_high", "float64", "97.5 % quantile", "nats per token"),
+               "nats per token", optional=True),
+        Column("area_low", "float64", "2.5 % quantile over draws of texts", "nats per token", optional=True),
+        Column("area_high", "float64", "97.5 % quantile", "nats per token", optional=True),
         Column("area_random", "float64", "of the random controls, mean over seeds", "nats per token", optional=True),
         Column("area_matched", "float64", "of the controls of the same abs(w) decile", "nats per token", optional=True),
         Column("gain_random", "float64", "area up to k_compared - area_random", "nats per token", optional=True),

@@ -5,7 +5,9 @@ other metrics rank first, and more than removing as many other weights of the sa
 ordered by **wins**, the number of other rows whose area under the damage curve is smaller with the whole 95 % interval
 of the paired difference above 0; ties by the area itself. ``verdict`` says whether the area exceeds that of the matched
 controls. Where so much of a tensor is selected that fewer weights are left for a control, the two are not compared:
-gains and verdict are over the k at which every control is as large. The rank correlation over single weights stands
+gains and verdict are over the k at which every control is as large. A text whose loss does not stay finite has no
+damage that could be averaged: it is left out, counted, and there is no verdict where one of a selection or its controls
+was, nor a win over such a row. The rank correlation over single weights stands
 beside it and does not enter the order: most single weights of a trained model do next to nothing.
 
 Needs the tables of the validation only: no model, no score store.
@@ -28,7 +30,8 @@ from .single_agreement import single_agreement
 Floats = NDArray[np.float64]
 _CONTROLS = ("random", "matched")
 _WORDS = ("below controls", "not told apart from controls", "above controls")
-_NO_WORD = "not compared: no control is as large"
+_NO_CONTROL = "not compared: no control is as large"
+_NOT_FINITE = "not compared: texts did not stay finite"
 
 
 def verdict_table(
@@ -67,12 +70,14 @@ def verdict_table(
     changes, predicted = _by_condition(texts, len(interventions))
     times = np.vstack([np.ones(len(predicted)), bootstrap_multiplicities(len(predicted), draws, seed)])
     damage = per_token(changes, predicted, times)  # (conditions, 1 + draws); the first column is the plain mean
+    finite = np.isfinite(changes)
     rows, areas = [], []
     for (metric, mode), own in tops.groupby(["metric", "mode"], sort=False):
         area = _area(damage, own)
         beside = ladder[(ladder["metric"] == metric) & (ladder["mode"] == mode)]
         row: dict[str, Any] = {"metric": metric, "mode": mode, "intervention": own["intervention"].iloc[0],
                                "k_low": own["k"].min(), "k_high": own["k"].max(), "seeds": 0}  # fmt: skip
+        row["nonfinite_texts"] = int((~finite[own["condition"]]).any(0).sum())
         row |= _bounded("area", area)
         whole = _with_whole_controls(own, beside)
         row["k_compared"] = max(whole, default=pd.NA)
@@ -82,11 +87,13 @@ def verdict_table(
             control = _control_area(damage, controls, seed)
             row |= _against(_area(damage, compared) if len(compared) else area, control, kind)
         row["seeds"] = beside["seed"].nunique()
-        row["verdict"] = _word(row)
+        held = pd.concat([compared, beside[beside["kind"].isin(_CONTROLS) & beside["k"].isin(whole)]])
+        row["verdict"] = _word(row) if finite[held["condition"]].all() else _NOT_FINITE
         rows.append(row)
         areas.append(area)
     frame = pd.DataFrame(rows)
-    frame["wins"] = [sum(_wins(area, other) for other in areas if other is not area) for area in areas]
+    whole_rows = [other for other, row in zip(areas, rows, strict=True) if not row["nonfinite_texts"]]
+    frame["wins"] = [sum(_wins(area, other) for other in whole_rows if other is not area) for area in areas]
     frame = frame.sort_values(["wins", "area"], ascending=False, kind="stable", ignore_index=True)
     singles = [single_agreement(single_weights, single_scores, m, draws, seed) for m in frame["metric"]]
     frame = frame.join(pd.DataFrame(singles))
@@ -141,7 +148,7 @@ def _bounded(name: str, drawn: Floats) -> dict[str, float]:
 
 def _word(row: dict[str, Any]) -> str:
     if row["k_compared"] is pd.NA:
-        return _NO_WORD
+        return _NO_CONTROL
     above, below = row["gain_matched_low"] > 0, row["gain_matched_high"] < 0
     return _WORDS[2 if above else 0 if below else 1]
 
