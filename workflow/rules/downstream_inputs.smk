@@ -1,6 +1,5 @@
 """What the rules of downstream.smk read and are told."""
 
-
 from critical_weights.validation.conditions import downstream_errors
 
 if mistakes := downstream_errors(config):
