@@ -11,9 +11,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 
+from .heat import heat
 from .save import Drawn
 from .small_multiples import finish, panels, ratio_bar
-from .style import COLOUR_MAP, GREY, LABELS_ONLY, heat, new_axes, styled
+from .style import COLOUR_MAP, GREY, LABELS_ONLY, new_axes, styled
 from .wording import short
 
 _CELL = 0.15

@@ -11,8 +11,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from ..overlap.told_k import told_k
+from .heat import write_numbers
 from .save import Drawn
-from .style import COLOUR_MAP, GREY, LABELS_ONLY, new_axes, new_figure, styled, words, write_numbers
+from .style import COLOUR_MAP, GREY, LABELS_ONLY, new_axes, new_figure, styled, words
 from .wording import count, percent, scientific, short
 
 _WIDEST_CELL, _MATRIX_WIDTH = 0.75, 5.2

@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
+from .heat import log_bar
 from .save import Drawn
 from .small_multiples import nothing
-from .style import GREY, MUTED, log_axis, log_bar, new_axes, new_figure, styled, words
+from .style import GREY, MUTED, log_axis, new_axes, new_figure, styled, words
 from .wording import count, short
 
 COLOURS = "PuOr_r"

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
 from .cells import components
+from .heat import log_bar
 from .save import Drawn
 from .stats_file import population, selection_line
-from .style import COLOUR_MAP, DARK, LABELS_ONLY, log_axis, log_bar, new_axes, new_figure, styled, words
+from .style import COLOUR_MAP, DARK, LABELS_ONLY, log_axis, new_axes, new_figure, styled, words
 from .wording import count, percent, scientific, short, unit_label
 
 ALL = "all weights"

@@ -12,21 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from .cells import Cell, cells, components, panel
+from .heat import heat, log_bar, write_numbers
 from .save import Drawn
 from .stats_file import population, selection_line
-from .style import (
-    COLOUR_MAP,
-    GREY,
-    LABELS_ONLY,
-    MUTED,
-    heat,
-    log_bar,
-    new_axes,
-    new_figure,
-    styled,
-    words,
-    write_numbers,
-)
+from .style import COLOUR_MAP, GREY, LABELS_ONLY, MUTED, new_axes, new_figure, styled, words
 from .wording import count, scientific, short, unit_label
 
 _CELL_HEIGHT = 0.25

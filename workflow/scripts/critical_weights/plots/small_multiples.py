@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from .heat import log_bar
 from .save import Drawn
-from .style import cut_words, log_bar, new_figure, styled, words
+from .style import cut_words, new_figure, styled, words
 from .wording import short
 
 COLUMNS = 3
