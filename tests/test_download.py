@@ -141,6 +141,20 @@ def test_several_files_of_weights_are_those_of_the_index(
     assert names == (NEEDED - {"model.safetensors"}) | shards | {"model.safetensors.index.json"}
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"weight_map": ["x"]}', '{"weight_map": {"t": "../../x"}}', "{"])
+def test_an_index_that_names_no_files_is_told(
+    hub: HubServer, client: HubClient, repo: str, tmp_path: Path, content: str
+) -> None:
+    folder = save_tiny_folder(tmp_path / "many", max_shard_size="20KB", seed=1)
+    (folder / "model.safetensors.index.json").write_text(content)
+    hub.repos[repo] = folder
+    refused = client.fetch(repo)
+    assert refused.status == 1
+    _one_line(refused, "")
+    assert "model.safetensors.index.json" in refused.error
+    assert hub.asked(where="storage") == []
+
+
 # What breaks off goes on
 
 

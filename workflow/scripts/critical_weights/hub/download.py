@@ -12,10 +12,10 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from ..errors import ModelError
-from ..files import read_json
 from ..log import logger
 from ..model.config import check_config
 from ..model.pickles import convert_pickles, is_converted
+from ..model.source import shard_names
 from .cached import find_cached
 from .errors import HUB_ERRORS, cannot_be_reached, explain
 from .file import StoppedFetching, cached, fetch_file, is_intact, part_size, remove_cached
@@ -101,7 +101,7 @@ def _resolve(repo: str, revision: str, lock_file: Path, convert: bool) -> Lock:
     folder = _snapshot(repo, listing.commit, small)
     check_config(folder, repo)
     index = next((file.name for file in small if file.name.endswith(".index.json")), None)
-    weights = choose_weights(repo, listing.files, read_json(folder / index)["weight_map"] if index else None)
+    weights = choose_weights(repo, listing.files, shard_names(folder / index) if index else None)
     needed = (*small, *weights)
     lock = Lock(repo, revision, listing.commit, needed, gated=listing.gated, licence=listing.licence)
     write_lock(lock_file, lock)

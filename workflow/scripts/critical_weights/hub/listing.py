@@ -99,19 +99,19 @@ def choose_layout(files: Sequence[HubFile]) -> str | None:
     return None
 
 
-def choose_weights(repo: str, files: Sequence[HubFile], weight_map: dict[str, str] | None) -> list[HubFile]:
+def choose_weights(repo: str, files: Sequence[HubFile], shards: Sequence[str] | None) -> list[HubFile]:
     """Return the files that hold the weights.
 
     Args:
         repo: for messages.
         files: the repository's.
-        weight_map: of the index, tensor -> file; None where one file holds all.
+        shards: the files that the index names; None where one file holds all.
 
     Raises:
         ModelError: the index names a file that the repository does not hold.
 
     """
-    names = {choose_layout(files)} if weight_map is None else set(weight_map.values())
+    names = {choose_layout(files)} if shards is None else set(shards)
     chosen = [file for file in files if file.name in names]
     if lacking := sorted(str(name) for name in names - {file.name for file in chosen}):
         raise ModelError(f"{repo} lacks {len(lacking)} of {len(names)} files of its own index, first {lacking[0]}")

@@ -94,7 +94,7 @@ def check_folder(folder: Path) -> list[Path]:
         pickles = [p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
         found = f", only {', '.join(sorted(pickles)[:3])} (pickles are never read)" if pickles else ""
         raise ModelError(f"model folder {folder} has no model.safetensors{found}", fix="Save the model as safetensors")
-    files = [folder / name for name in sorted(set(_file_names(index)))]
+    files = [folder / name for name in sorted(set(shard_names(index)))]
     if missing := [file.name for file in files if not file.is_file()]:
         raise ModelError(
             f"model folder {folder} lacks {len(missing)} of {len(files)} files, first {missing[0]}",
@@ -114,7 +114,7 @@ def _bundled_folder(checkpoint: str) -> Path:
     return BUNDLED if checkpoint == "final" else BUNDLED / "checkpoints" / checkpoint
 
 
-def _file_names(index: Path) -> list[str]:
+def shard_names(index: Path) -> list[str]:
     """Return the files that an index of shards names: plain names, which do not lead out of the folder.
 
     Raises:
