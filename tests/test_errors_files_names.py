@@ -11,7 +11,15 @@ import pytest
 
 from critical_weights import errors, log
 from critical_weights.errors import ConfigError, CriticalWeightsError, near_names, unknown
-from critical_weights.files import read_json, sha256_file, sha256_json, write_json, write_text, written_whole
+from critical_weights.files import (
+    fingerprint,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_json,
+    write_text,
+    written_whole,
+)
 from critical_weights.metrics import METRICS
 from critical_weights.names import MODES, Experiment, parse_experiment, parse_k
 
@@ -226,3 +234,22 @@ def test_a_choice_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO, "critical_weights"):
         log.choice("dtype", "bfloat16", "the checkpoint's own", log.logger("a.model.load"))
     assert caplog.record_tuples == [("critical_weights.load", logging.INFO, "dtype: bfloat16 (the checkpoint's own)")]
+
+
+def test_fingerprint_tells_small_files_by_content_and_large_ones_by_size_and_time(tmp_path: Path):
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(b"a")
+    large.write_bytes(b"a" * 1_000_001)
+    before = {file: fingerprint([file]) for file in (small, large)}
+    assert len(set(before.values())) == 2
+    for file in (small, large):
+        os.utime(file, (1e9, 1e9))
+    assert fingerprint([small]) == before[small]
+    assert fingerprint([large]) != before[large]
+    small.write_bytes(b"b")
+    assert fingerprint([small]) != before[small]
+    other = tmp_path / "x" / "small"
+    other.parent.mkdir()
+    other.write_bytes(b"b")
+    assert fingerprint([small]) == fingerprint([str(other)])
+    assert fingerprint([]) == fingerprint([tmp_path / "none"]) == ""

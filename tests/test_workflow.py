@@ -227,6 +227,28 @@ def test_touched_inputs_with_equal_bytes_rerun_nothing(study: Study):
         assert study.jobs() == {}
 
 
+def older(study: Study, path: str) -> None:
+    """Give a file the time of yesterday, as `rsync -a` and `mv` leave one that takes another's place."""
+    yesterday = time.time() - 86_400
+    os.utime(study.folder / path, (yesterday, yesterday))
+
+
+def test_a_file_that_an_older_one_took_the_place_of_is_noticed(study: Study):
+    with study.changed("model/model.safetensors", "x"):
+        older(study, "model/model.safetensors")
+        assert study.jobs()["describe_model"] == 2
+    with study.changed("texts_b.txt", "Nobody had heard of the other boat.\n"):
+        older(study, "texts_b.txt")
+        assert study.jobs() == {"calibrate": 1}
+    (study.folder / "model" / "added_tokens.json").write_text("{}")
+    try:
+        older(study, "model/added_tokens.json")
+        assert study.jobs()["calibrate"] == 2
+    finally:
+        (study.folder / "model" / "added_tokens.json").unlink()
+    assert study.jobs() == {}
+
+
 def test_changed_model_is_scored_again(study: Study):
     with study.changed("model/model.safetensors", "x"):
         jobs = study.jobs()

@@ -20,6 +20,7 @@ rule fetch_texts:
     params:
         run=stage("fetch_texts.py"),
         options=dataset_options,
+        files=lambda wildcards, input: own_files_told(input),
     shell:
         "{params.run} {params.options:q} --output {output.texts} --record {output.record}"
         " --log {log} --label {wildcards.phase}/{wildcards.use}"
@@ -27,7 +28,7 @@ rule fetch_texts:
 
 rule calibrate:
     input:
-        files=local_files("config.json", "tokenizer*", "vocab.*", "merges.txt"),
+        files=local_files("config.json", *TOKENIZER_PATTERNS),
         record="resources/models/{model}.json",
         texts=text_files,
     output:
@@ -42,8 +43,8 @@ rule calibrate:
     params:
         run=stage("calibrate.py"),
         options=text_options,
-        bundled_model=bundled_model("config.json", "tokenizer*", "vocab.*", "merges.txt"),
-        bundled_texts=bundled_texts,
+        model_files=model_files_told("config.json", *TOKENIZER_PATTERNS),
+        text_files=text_files_told,
         version=SCORING_VERSION,
     shell:
         "HF_HUB_OFFLINE=1 {params.run} --record {input.record} --phase {wildcards.phase}"

@@ -14,8 +14,9 @@ sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from critical_weights import config as configs, result_paths
 from critical_weights.texts.dataset_texts import is_folder
+from critical_weights.texts.tokenizer_files import TOKENIZER_PATTERNS
 from critical_weights.errors import CriticalWeightsError
-from critical_weights.files import sha256_file
+from critical_weights.files import fingerprint, sha256_file
 from critical_weights.metrics import FAMILIES, METRICS_BY_PATH, family_metrics
 from critical_weights.names import MODES, Experiment
 from critical_weights.plots import ANALYSIS_FIGURES, RUN_FIGURES

@@ -21,6 +21,7 @@ rule compare:
     params:
         run=stage("compare.py"),
         model=compared_model,
+        files=lambda wildcards, input: own_files_told(input.lists),
         code=code("compare.py"),
     shell:
         "{params.run} --lists {input.lists:q} {params.model} --overlap {output.overlap} --structure {output.structure}"

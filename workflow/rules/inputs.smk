@@ -23,24 +23,36 @@ def local_files(*patterns):
         if entry["source"] != "local":
             return []
         folder = Path(entry["path"]).expanduser()
-        return sorted(str(file) for pattern in patterns for file in folder.glob(pattern))
+        return sorted({str(file) for pattern in patterns for file in folder.glob(pattern)})
 
     return files
 
 
-def bundled_model(*patterns):
-    """Return a function for `params` that digests files of the bundled model, wherever the checkout lies."""
+def own_files_told(files):
+    """Return what tells a user's own files apart from others in their place, those that rules make left out.
 
-    def digest(wildcards):
+    As an input, a file is noticed that is newer than the results. One that an older file took the place of (`cp -p`,
+    `rsync -a`, `mv`, a link that leads elsewhere) is noticed by this in `params`.
+    """
+    return fingerprint([file for file in files if Path(file).parts[0] not in ("results", "resources")])
+
+
+def model_files_told(*patterns):
+    """Return a function for `params` that tells a local model's files by size and time or content, the bundled one's by content.
+
+    The bundled model's files have the times of the checkout, wherever that lies.
+    """
+
+    def told(wildcards):
         entry = config["models"][wildcards.model]
         if entry["source"] != "bundled":
-            return ""
+            return own_files_told(local_files(*patterns)(wildcards))
         folder = WORKFLOW / "resources" / "bundled_model"
         if entry.get("checkpoint", "final") != "final":
             folder = folder / "checkpoints" / entry["checkpoint"]
-        return digest_of(file for pattern in patterns for file in folder.glob(pattern))
+        return digest_of({file for pattern in patterns for file in folder.glob(pattern)})
 
-    return digest
+    return told
 
 
 def text_files(wildcards):
@@ -70,11 +82,12 @@ def dataset_files(wildcards):
     return sorted(str(file) for file in Path(dataset).expanduser().rglob("*") if file.is_file())
 
 
-def bundled_texts(wildcards):
-    """Return the digest of those bundled texts that a phase uses."""
+def text_files_told(wildcards):
+    """Return what tells a phase's texts apart: bundled ones by content, own ones as `own_files_told` does."""
     uses = {"texts": "calibration.txt", "evaluation": "evaluation.txt"}
     folder = WORKFLOW / "resources" / "texts"
-    return digest_of(folder / name for use, name in uses.items() if not configs.text_file(config, wildcards.phase, use))
+    bundled = [folder / name for use, name in uses.items() if not configs.text_file(config, wildcards.phase, use)]
+    return digest_of(bundled) + own_files_told(text_files(wildcards))
 
 
 def text_options(wildcards):

@@ -36,7 +36,7 @@ rule describe_model:
         runtime=asks_minutes_to_read,
     params:
         run=stage("describe_model.py"),
-        bundled=bundled_model("config.json", "*.safetensors"),
+        model_files=model_files_told("config.json", "*.safetensors"),
         include_1d="--include-1d" if config["scoring"]["include_1d"] else "",
         version=SCORING_VERSION,
     shell:

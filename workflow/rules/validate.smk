@@ -27,10 +27,10 @@ rule validate:
         run=stage("validate.py"),
         device=device,
         options=validation_options,
-        version=SCORING_VERSION,
+        version=lambda wildcards, input: validation_version(input.lists),
     shell:
         "HF_HUB_OFFLINE=1 {params.run} --record {input.record} --facts {input.facts} --tokens {input.tokens}"
-        " --stores {input.stores} --lists {input.lists} {params.options:q} --device {params.device}"
+        " --stores {input.stores} --lists {input.lists:q} {params.options:q} --device {params.device}"
         " --output-dir results/{wildcards.phase}/{wildcards.model}/interventions"
         " --timing benchmarks/{wildcards.phase}/{wildcards.model}/interventions/validate.json"
         " --log {log} --label {wildcards.phase}/{wildcards.model}"

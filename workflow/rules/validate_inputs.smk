@@ -9,8 +9,13 @@ if mistakes := intervention_errors(config):
 VALIDATION_TABLES = ("interventions", "texts", "single_weights", "single_scores")
 
 
-# As text, which is what the user wrote but for the home directory: Snakemake takes ~ for a folder of that name.
-INTERVENTION_LISTS = [os.path.expanduser(path) for path in config["interventions"]["lists"]]
+# As Snakemake takes them: it knows no ~, and ./results/x is another file to it than the results/x that a rule makes.
+INTERVENTION_LISTS = [str(Path(path).expanduser()) for path in config["interventions"]["lists"]]
+
+
+def validation_version(lists):
+    """Return the version of the code and, where there are lists, of the user's own among them."""
+    return [SCORING_VERSION, own_files_told(lists)] if lists else SCORING_VERSION
 
 
 def validation_threads(wildcards):

@@ -16,6 +16,7 @@ from .errors import CriticalWeightsError, FieldError
 
 REMADE = "If the workflow made it, delete it: the next run makes it again. Else name the right file"
 """What to do about a file that is damaged, and that may be of the workflow or of the user."""
+_SMALL = 1_000_000
 
 
 @contextmanager
@@ -108,3 +109,17 @@ def sha256_json(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON (sorted keys, no spaces), in hex."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint(files: Iterable[str | Path]) -> str:
+    """Return a short word for what files hold: a small one's content, a larger one's size and time of change.
+
+    What is small is read whole by Snakemake too (``max-checksum-file-size``), so that a new time alone is no change.
+    Nothing for no file; a file that is not there is left out.
+    """
+    told = []
+    for path in map(Path, files):
+        if path.is_file():
+            size = path.stat().st_size
+            told.append((path.name, size, sha256_file(path) if size <= _SMALL else int(path.stat().st_mtime)))
+    return sha256_json(told)[:16] if told else ""

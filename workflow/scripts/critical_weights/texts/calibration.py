@@ -16,14 +16,11 @@ from ..log import logger
 from ..model.source import RESOURCES
 from .dataset_texts import label
 from .shared_runs import count_overlap
+from .tokenizer_files import has_tokenizer, tokenizer_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt",
-)  # fmt: skip
-_TOKENIZER_PATTERNS = ("tokenizer*", "vocab.*", "merges.txt", "*.model", "tekken.json")
 DEFAULT_TEXTS = {use: RESOURCES / "texts" / f"{use}.txt" for use in ("calibration", "evaluation")}
 
 
@@ -231,7 +228,7 @@ def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, in
 
     # Without a file transformers builds a tokenizer of special tokens alone for many kinds of model, and so it does of
     # a tokenizer_config.json that lies there without a vocabulary.
-    if not any(path.is_file() for pattern in _TOKENIZER_PATTERNS for path in folder.glob(pattern)):
+    if not has_tokenizer(folder):
         raise refused(f"there is none in {folder}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -243,4 +240,4 @@ def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, in
 
 
 def _tokenizer_sha256(folder: Path) -> str:
-    return sha256_json([(name, sha256_file(folder / name)) for name in TOKENIZER_FILES if (folder / name).is_file()])
+    return sha256_json([(file.name, sha256_file(file)) for file in tokenizer_files(folder)])
