@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import ModelError
 from ..log import choice, logger
-from ..scoring.batches import Batch, pack
+from ..scoring.batches import Batch, pack, turn_of
 from .prefix import IDS, PrefixRuns
 
 log = logger(__name__)
@@ -75,7 +76,7 @@ class Evaluation:
         self._model = model
         vocabulary = model.get_output_embeddings().weight.shape[0]
         most = max(1, min(BATCH_TOKENS.get(device.type, 2048), LOGITS // vocabulary))
-        self._batches = pack(texts, most, device)
+        self._batches = pack(texts, most, device, turn_of(model.config))
         self.predicted = np.array([len(ids) - 1 for ids in texts], np.int64)
         self.loss = np.zeros(len(texts))
         wide = torch.promote_types(next(model.parameters()).dtype, torch.float32).itemsize
@@ -97,6 +98,9 @@ class Evaluation:
             self.loss[place] = float((total - at_target).double().sum())
             own = {"top": logits.argmax(1), "target": targets, "at_target": at_target, "total": total}
             kept.append(own | ({"logits": logits.clone()} if self._keeps_logits else {}))
+        if not np.isfinite(self.loss[list(batch.places)]).all():
+            raise ModelError("the unchanged model has no finite loss on every evaluation text",
+                             fix="In float16 numbers above 65504 overflow: use float32 or bfloat16")  # fmt: skip
         return kept
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
@@ -19,6 +20,8 @@ from ..scoring.uses import run_model
 
 log = logger(__name__)
 
+_SAME = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
+"""Allowed norm-relative difference of logits; they are computed by the same operations."""
 IDS = -1
 """The start that computes everything: the token ids."""
 
@@ -54,12 +57,20 @@ class PrefixRuns:
     def _taken_apart(self) -> Stack | None:
         try:
             stack = Stack(self._model)
-            stack.learn_answer(self._batches[-1])
-            stack.calls(self._batches[-1])
+            stack.learn(self._batches[-1])
+            if not self._does_as_the_model(stack, self._batches[-1]):
+                raise ModelError("block by block its logits are others than the model's")
         except ModelError as error:
             choice("kept inputs of blocks", "none", str(error), log)
             return None
         return stack
+
+    def _does_as_the_model(self, stack: Stack, batch: Batch) -> bool:
+        hidden, calls = stack.calls(batch)
+        for block, call in enumerate(calls):
+            hidden = stack.run_block(block, call, hidden)
+        ours, own = stack.tail(batch, hidden), run_model(self._model, batch)
+        return bool((ours - own).norm() <= _SAME[own.dtype] * own.norm())
 
     def _keep(self, limit: int) -> None:
         """Keep every block's input and the last one's output for every batch, if they fit."""

@@ -129,9 +129,9 @@ class InputStatistics(TorchFunctionMode):
 
     def _add_first(self, name: str, total: Tensor, square: Tensor) -> None:
         if name not in self._first:
-            self._first[name] = (torch.zeros_like(total), torch.zeros_like(square))
-        self._first[name][0].add_(total)
-        self._first[name][1].add_(square)
+            self._first[name] = (torch.zeros_like(total), torch.zeros_like(square), total.new_zeros(1))
+        for own, more in zip(self._first[name], (total, square, 1), strict=True):
+            own.add_(more)  # a weight that is used twice a text has two first positions
 
     def end_text(self) -> None:
         """Count one text."""
@@ -159,7 +159,8 @@ class InputStatistics(TorchFunctionMode):
                     "input_abs" + WITHOUT_FIRST: shaped(name, rest / rows.clamp(min=1)[:, None]),
                     "input_sq" + WITHOUT_FIRST: shaped(name, square / self._texts),
                 }
-                total, square, rows = rest + self._first[name][0], square + self._first[name][1], rows + self._texts
+                first = self._first[name]
+                total, square, rows = rest + first[0], square + first[1], rows + first[2]
             own |= {
                 "input_abs": shaped(name, total / rows.clamp(min=1)[:, None]),
                 "input_sq": shaped(name, square / self._texts),

@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from ..log import choice, logger, progress
-from .batches import IGNORED, pack
+from .batches import IGNORED, pack, turn_of
 from .blockwise import BlockPlan
 from .compact import compact_embedding, used_tokens
 from .differentials import Part, pull, push
@@ -97,7 +97,7 @@ class BlockCurvature:
         if left is None:
             return
         outside = Outside.find(self._model, group_uses(self._model), stack.names("outside"))
-        batches = pack(self._texts, self._plan.batch_tokens, self._device)
+        batches = pack(self._texts, self._plan.batch_tokens, self._device, turn_of(self._model.config))
         tokens = self._processes.union(used_tokens(batches), outside.vocabulary[outside.embedding])
         run = Sweeps(batches, tokens)
         with ExitStack() as held:
@@ -109,7 +109,7 @@ class BlockCurvature:
             held.enter_context(compact_embedding(self._model.get_input_embeddings(), run.tokens, read))
             self._directions.compact(outside.embedding, run.tokens)
             with self._weights.loaded(stack.names(0)):
-                stack.learn_answer(batches[-1])
+                stack.learn(batches[-1])
             shape = outside.logit_shape(stack, batches[-1])
             moved = self._directions.moved([outside.embedding, *outside.others])
             enter = Part(lambda b, _: stack.embed(batches[b]), moved)

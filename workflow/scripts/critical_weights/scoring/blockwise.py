@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..log import choice, logger, progress
-from .batches import pack
+from .batches import pack, turn_of
 from .block_plan import BlockPlan
 from .capture import Capture
 from .compact import compact_embedding, used_tokens
@@ -97,7 +97,8 @@ class BlockGradients:
             held.enter_context(eager_experts(self._model))
             found = static + facts.get("odd", [])
             shelf = held.enter_context(Shelf(self._plan.inputs, self._device, self._plan.scratch))
-            run = KeptInputs(pack(self._texts, 1 if found else self._plan.batch_tokens, self._device), shelf)
+            width, turn = 1 if found else self._plan.batch_tokens, turn_of(self._model.config)
+            run = KeptInputs(pack(self._texts, width, self._device, turn), shelf)
             tokens = self._processes.union(used_tokens(run.batches), outside.vocabulary[outside.embedding])
             held.enter_context(self._weights.loaded(outside.others))
             embedding = self._model.get_input_embeddings()
@@ -159,7 +160,7 @@ class BlockGradients:
         """Learn how blocks answer and what becomes of logits, on the shortest batch."""
         short = run.batches[-1]
         with self._weights.loaded(stack.names(0)):
-            stack.learn_answer(short)
+            stack.learn(short)
         return outside.logit_shape(stack, short)
 
     def _head(self, run: KeptInputs, inputs: list[Tensor], large: Vocabulary, shape: LogitShape) -> ChunkedHead:

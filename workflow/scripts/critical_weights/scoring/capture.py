@@ -61,7 +61,9 @@ class Capture:
             replaced = None
             if not output.requires_grad:
                 # The first weights of a model have no input that needs a gradient; their outputs must carry one.
-                output = replaced = output.detach().requires_grad_(True)
+                # Some models scale them in place, which no leaf allows: they are given a copy.
+                output = output.detach().requires_grad_(True)
+                replaced = output.clone()
 
             def backward(gradient: Tensor) -> None:
                 if arguments[0]._version != version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from ..errors import ModelError
 from ..log import logger
 from ..metrics import Metric, family_metrics
 from ..store.write import StoreWriter, create_store
+from .causal import check_causal
 from .checks import check_laws
 from .engine import Placed, keeps_parts, start_run
 from .kept_folders import discard, inputs_folder, kept_folder
@@ -60,7 +62,8 @@ def score_family(
         Figures of the run for the manifest: seconds, weights, tensors, blocks.
 
     Raises:
-        ModelError: the model is not the one of the facts, or a weight or a score is NaN or infinite; no store is left.
+        ModelError: the model is not the one of the facts or sees later tokens, or a weight, a score or the loss is NaN
+            or infinite; no store is left.
         ConfigError: candidates or probes are too few.
         Stopped: it was asked to; finished blocks are kept.
 
@@ -73,6 +76,8 @@ def score_family(
     if placed.weights is None:
         for name, parameter in model.named_parameters():
             check_weight(parameter, name)
+        if texts:
+            check_causal(model, texts)
     first = next(model.parameters())
     dtype, device = first.dtype, placed.device or first.device
     started = time.monotonic()
@@ -97,6 +102,9 @@ def score_family(
         for item in slabs_of(run):
             scorer.add(item)
             del item
+        if not math.isfinite(run.summary.corpus_loss or 0.0):
+            raise ModelError("the loss of the calibration texts is no finite number", got=run.summary.corpus_loss,
+                             fix="In float16 numbers above 65504 overflow: use float32 or bfloat16")  # fmt: skip
         clock = time.monotonic()
         if kept:  # every part, whether this run computed it or an earlier one
             writers = _open_stores(family, kept.folder, stack)

@@ -57,7 +57,7 @@ class BlockForward:
     @torch.no_grad()
     def __iter__(self) -> Iterator[TensorStatistics]:
         """Yield the tensors of each block as soon as every text has passed it, then those outside."""
-        stack = Stack(self._model)
+        stack = Stack(self._model, alone=False)
         outside = Outside.find(self._model, group_uses(self._model), stack.names("outside"))
         tokens = used_tokens(self._batches)
         with ExitStack() as held:
@@ -66,7 +66,7 @@ class BlockForward:
             rows = self._weights.rows(outside.embedding, tokens)
             held.enter_context(compact_embedding(embedding, tokens, lambda _: rows))
             with self._weights.loaded(stack.names(0)):
-                stack.learn_answer(self._batches[-1])
+                stack.learn(self._batches[-1])
             shape = outside.logit_shape(stack, self._batches[-1])
             before, after = (InputStatistics(self._model, self._dtype) for _ in range(2))
             with before:

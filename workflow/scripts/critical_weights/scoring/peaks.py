@@ -184,7 +184,7 @@ class BlockPasses:
     ) -> None:
         self._model = model
         self._weights = placed.weights or ResidentWeights(model)
-        self._stack = Stack(model)
+        self._stack = Stack(model, alone=False)
         self._tensors = tensors
         batches = each_alone(texts, placed.device or next(model.parameters()).device)
         outside = Outside.find(model, group_uses(model), self._stack.names("outside"))
@@ -194,7 +194,7 @@ class BlockPasses:
             rows = self._weights.rows(outside.embedding, tokens)
             held.enter_context(compact_embedding(model.get_input_embeddings(), tokens, lambda _: rows))
             with self._weights.loaded(self._stack.names(0)):
-                self._stack.learn_answer(min(batches, key=lambda batch: batch.tokens))
+                self._stack.learn(min(batches, key=lambda batch: batch.tokens))
             self._started = [self._stack.calls(batch) for batch in batches]
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from ..log import choice, logger, progress
-from .batches import IGNORED, Batch, pack
+from .batches import IGNORED, Batch, pack, turn_of
 from .capture import Capture
 from .experts import eager_experts
 from .gradients import GradientSums
@@ -72,7 +72,7 @@ class ResidentGradients:
             width = 1
             choice("texts a batch", 1, f"{len(rest)} tensors need each text's own backward pass, first {rest[0]}",
                    logger(__name__))  # fmt: skip
-        batches = pack(self._texts, width, first.device)
+        batches = pack(self._texts, width, first.device, turn_of(self._model.config))
         gather = GradientSums(self._parameters, self._wanted, uses, dtype, self._by_text)
         losses = 0.0
         with Capture(uses, gather), every_token_counts(self._model), eager_experts(self._model):

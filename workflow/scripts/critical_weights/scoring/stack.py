@@ -6,9 +6,10 @@ masks, positions and everything else that an architecture passes to its blocks a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from ..model.facts import find_blocks
 from .batches import Batch
+from .causal import refuse_ahead
+from .taken_apart import carries_gradient, check_order, check_own_tensors, refused, told
 from .uses import run_model
 
 
@@ -30,6 +33,10 @@ class BlockCall:
     def run(self, block: nn.Module, hidden: Tensor) -> Tensor | tuple[Any, ...]:
         """Run a block on hidden states (texts, width, size) as it was called."""
         return block(hidden, *self.arguments, **self.keywords)
+
+
+def _output(answer: Tensor | tuple[Any, ...]) -> Tensor:
+    return answer[0] if isinstance(answer, tuple) else answer
 
 
 class _Stop(Exception):
@@ -58,17 +65,24 @@ class _Stub(nn.Module):
 
 
 class Stack:
-    """A causal LM taken apart into blocks; see the module's docstring.
+    """A causal LM taken apart into blocks. Not every model can be: :meth:`learn` tries it, on a short batch.
+
+    Args:
+        model: in eval mode.
+        alone: whether each block is also run again without those before it, as gradients and changed weights need it:
+            then nothing but the hidden states may go from one block to the next.
 
     Raises:
-        ModelError: the model has no list of blocks, or passes its hidden states to blocks by name.
+        ModelError: the model has no list of blocks, or one of its tensors belongs to several blocks.
 
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, alone: bool = True) -> None:
         self.model = model
         self.prefix, self.blocks = find_blocks(model)
         self._answers: type = torch.Tensor
+        self._alone = alone
+        check_own_tensors(model, self.prefix)
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -91,16 +105,53 @@ class Stack:
             for i, block in enumerate(originals):
                 self.blocks[i] = block
 
-    def learn_answer(self, batch: Batch) -> None:
-        """See whether blocks answer with a tensor or with a tuple, by running the first one on a short batch."""
+    def learn(self, batch: Batch) -> None:
+        """See whether the model runs its blocks one after the other, and whether they answer with tensor or tuple.
+
+        The first block is run on a short batch; the others' weights need not be in memory.
+
+        Raises:
+            ModelError: it does not, the first block sees later tokens, a block is called with something that depends on
+                the hidden states between blocks or, where each block is also run alone, that weights have made.
+
+        """
+        with told(self.model):
+            self._answers = type(self._first_answer(batch))
+            self.calls(batch)
+            self._check_calls(batch)
+            refuse_ahead(self.model, lambda few: _output(self._first_answer(few)), batch)
+
+    @torch.no_grad()
+    def _first_answer(self, batch: Batch) -> Tensor | tuple[Any, ...]:
+        """Return what the first block answers."""
         first = self.blocks[0]
+        found: list[Any] = []
 
         def see(hidden: Tensor, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-            self._answers = type(first(hidden, *arguments, **keywords))
+            found.append(first(hidden, *arguments, **keywords))
             raise _Stop
 
-        with torch.no_grad(), self._replaced([_Stub(first, see)]), suppress(_Stop):
+        with self._replaced([_Stub(first, see)]), suppress(_Stop):
             run_model(self.model, batch)
+        return found[0]
+
+    def _check_calls(self, batch: Batch) -> None:
+        """Refuse a model that does not run each block once or, where they run alone, gives them what weights made."""
+        seen: list[int] = []
+
+        def note(block: int, hidden: Tensor, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+            seen.append(block)
+            if self._alone and carries_gradient((*arguments, *keywords.values())):
+                raise refused(self.model, f"block {block} reads what weights outside the blocks made of the text")
+            return self._answer(hidden)
+
+        def stop(*_: Any) -> None:
+            raise _Stop
+
+        stubs = [_Stub(block, partial(note, i)) for i, block in enumerate(self.blocks)]
+        with torch.set_grad_enabled(self._alone), self._replaced(stubs), self._head_replaced(stop), suppress(_Stop):
+            run_model(self.model, batch)
+        check_order(self.model, seen, len(self.blocks))
 
     def _answer(self, hidden: Tensor) -> Tensor | tuple[Tensor]:
         return (hidden,) if issubclass(self._answers, tuple) else hidden
@@ -147,9 +198,18 @@ class Stack:
         raise ModelError(f"{type(self.model).__name__} does not run its list of blocks {self.prefix}")
 
     def run_block(self, index: int, call: BlockCall, hidden: Tensor) -> Tensor:
-        """Run one block on hidden states (texts, width, size), as the model would call it."""
+        """Run one block on hidden states (texts, width, size), as the model would call it.
+
+        Raises:
+            ModelError: blocks run alone, and this one leaves something for others beside its output.
+
+        """
+        shared = [v for v in (*call.arguments, *call.keywords.values()) if isinstance(v, MutableMapping)]
+        before = [len(mapping) for mapping in shared] if self._alone else []
         output = call.run(self.blocks[index], hidden)
-        return output[0] if isinstance(output, tuple) else output
+        if before != [len(mapping) for mapping in shared] and self._alone:
+            raise refused(self.model, f"block {index} leaves keys and values for later ones")
+        return _output(output)
 
     def tail(self, batch: Batch, hidden: Tensor) -> Tensor:
         """Return the logits (texts, width, vocabulary) that follow from the last block's output."""
@@ -177,9 +237,14 @@ class Stack:
         return self._with_head(lambda *_: raw, batch, hidden)
 
     def _with_head(self, act: Callable[..., Any], batch: Batch, hidden: Tensor) -> Tensor:
+        with self._head_replaced(act):
+            return self.tail(batch, hidden)
+
+    @contextmanager
+    def _head_replaced(self, act: Callable[..., Any]) -> Iterator[None]:
         head = self.model.get_output_embeddings()
         self.model.set_output_embeddings(_Stub(head, act))
         try:
-            return self.tail(batch, hidden)
+            yield
         finally:
             self.model.set_output_embeddings(head)

@@ -159,9 +159,11 @@ def is_linear(kind: type[nn.Linear]) -> bool:
 def run_model(model: nn.Module, batch: Batch) -> Tensor:
     """Return the logits of a batch, (texts, width, vocabulary).
 
-    Learned positions are given one row a text, so that each text's gradient of them can be told apart.
+    Learned positions are given one row a text, so that each text's gradient of them can be told apart; but to models
+    that begin to count elsewhere than at 0 (RoBERTa and its kin, behind the id of padding), which do so by themselves.
     """
-    if sum(isinstance(m, nn.Embedding) for m in model.modules()) > 1:
+    tables = sum(isinstance(module, nn.Embedding) for module in model.modules())
+    if tables > 1 and not any(hasattr(m, "create_position_ids_from_input_ids") for m in model.modules()):
         positions = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand_as(batch.ids)
         return model(input_ids=batch.ids, position_ids=positions, use_cache=False).logits
     return model(input_ids=batch.ids, use_cache=False).logits
