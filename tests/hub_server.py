@@ -75,6 +75,7 @@ class HubServer:
         sizes: file name -> a wrong size to tell.
         hashes: file name -> a wrong SHA-256 to tell.
         ignore_ranges: whether the storage sends all of a file whatever was asked for.
+        lengthless: whether the storage tells no length: its answers end with the connection.
         requests: all that came in.
         sent: bytes of files that the storage sent.
 
@@ -92,6 +93,7 @@ class HubServer:
     sizes: dict[str, int] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     ignore_ranges: bool = False
+    lengthless: bool = False
     requests: list[Request] = field(default_factory=list)
     sent: int = 0
 
@@ -250,7 +252,7 @@ def _answer_storage(hub: HubServer, request: Any) -> None:
     request.send_response(206 if begin else 200)
     if begin:
         request.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
-    request.send_header("Content-Length", str(len(send)))
+    request.send_header(*(("Connection", "close") if hub.lengthless else ("Content-Length", str(len(send)))))
     request.end_headers()
     if (held := hub.hold.pop(name, None)) is not None:
         hub.sent += held

@@ -7,14 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
+from huggingface_hub.utils import WeakFileLock
 
 from critical_weights.hub import meter as hub_meter
+from critical_weights.hub.file import keep_if_whole
+from critical_weights.hub.listing import HubFile
 from critical_weights.model.load import load_model
 from hub_client import SCRIPTS, Fetched, HubClient, clean_environment
 from hub_server import Answer, HubServer, serve_hub
@@ -60,7 +67,7 @@ def repo(hub: HubServer, tiny: Path, tmp_path: Path, request: pytest.FixtureRequ
     yield name
     for changed in (hub.mistakes, hub.cut, hub.sizes, hub.hashes, hub.gated, hub.tokens):
         changed.clear()
-    hub.branches, hub.ignore_ranges = {"main": COMMIT}, False
+    hub.branches, hub.ignore_ranges, hub.lengthless = {"main": COMMIT}, False, False
 
 
 def _other_weights(weights: bytes, name: str) -> bytes:
@@ -158,8 +165,11 @@ def test_an_index_that_names_no_files_is_told(
 # What breaks off goes on
 
 
-def test_a_cut_connection_goes_on_where_it_broke(hub: HubServer, client: HubClient, repo: str) -> None:
-    hub.cut["model.safetensors"] = 20_000
+@pytest.mark.parametrize("lengthless", [False, True])
+def test_a_cut_connection_goes_on_where_it_broke(
+    hub: HubServer, client: HubClient, repo: str, lengthless: bool
+) -> None:
+    hub.cut["model.safetensors"], hub.lengthless = 20_000, lengthless
     fetched = client.fetch(repo)
     assert fetched.status == 0, fetched.output
     assert [r.range for r in hub.asked(where="storage")] == [None, "bytes=20000-"]
@@ -168,8 +178,11 @@ def test_a_cut_connection_goes_on_where_it_broke(hub: HubServer, client: HubClie
     assert _same_as_served(hub, fetched, repo)
 
 
-def test_what_a_broken_run_left_is_kept_for_the_next(hub: HubServer, client: HubClient, repo: str) -> None:
-    hub.cut["model.safetensors"] = 20_000
+@pytest.mark.parametrize("lengthless", [False, True])
+def test_what_a_broken_run_left_is_kept_for_the_next(
+    hub: HubServer, client: HubClient, repo: str, lengthless: bool
+) -> None:
+    hub.cut["model.safetensors"], hub.lengthless = 20_000, lengthless
     answers = iter([None, *[Answer(503, {"Retry-After": "0"})] * 5])
     hub.mistake, mistake = lambda key: next(answers, None) if key.startswith("storage/") else None, hub.mistake
     try:
@@ -256,6 +269,66 @@ def test_a_hub_that_is_busy_for_a_moment_is_asked_again(
     assert _same_as_served(hub, fetched, repo)
 
 
+# Several at once
+
+
+def test_two_jobs_over_one_repository_leave_each_others_files(
+    hub: HubServer, client: HubClient, repo: str, tmp_path: Path
+) -> None:
+    hub.repos[repo] = folder = save_tiny_folder(tmp_path / "many", max_shard_size="5KB", seed=1)
+    shards = {path.name for path in folder.glob("*.safetensors")}
+    assert len(shards) > 4, "more than are fetched at once"
+    asked, go_on, mistake = threading.Semaphore(0), threading.Event(), hub.mistake
+    first = iter(range(4))
+
+    def hold_the_first_job(key: str) -> Answer | None:
+        if key in shards and next(first, None) is not None:
+            asked.release()
+            go_on.wait(60)
+        return mistake(key)
+
+    hub.mistake = hold_the_first_job
+    environment = clean_environment(hub.endpoint, client.root / "home", HF_HUB_DOWNLOAD_TIMEOUT="60")
+    command = _command(repo, tmp_path / "slow.json")
+    slow = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert all(asked.acquire(timeout=60) for _ in range(4)), "it knows by now which files the cache lacks"
+        fast = client.fetch(repo)
+    finally:
+        go_on.set()
+        output = slow.communicate(timeout=60)[1]
+        hub.mistake = mistake
+    assert (fast.status, slow.returncode) == (0, 0), fast.output + output
+    assert json.loads((tmp_path / "slow.json").read_text()) == fast.record
+    fetched = [r.path.split("?")[0].rsplit("/", 1)[-1] for r in hub.asked(where="storage")]
+    assert sorted(fetched) == sorted(shards), "each of them once, by one job"
+    assert all((Path(fast.record["path"]) / name).read_bytes() == (folder / name).read_bytes() for name in shards)
+
+
+def test_a_damaged_file_is_removed_under_its_lock_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    content, name = b"all of it", "models--owner--m"
+    file = HubFile("model.safetensors", len(content), sha256(content).hexdigest())
+    blob, link = tmp_path / name / "blobs" / file.sha256, tmp_path / name / "snapshots" / COMMIT / file.name
+    lock = tmp_path / ".locks" / name / f"{file.sha256}.lock"
+    for path in (blob, link, lock):
+        path.parent.mkdir(parents=True)
+    blob.write_bytes(b"damaged")
+    link.symlink_to(blob)
+    with ThreadPoolExecutor(1) as pool:
+        with WeakFileLock(lock):  # as another job has it that fetches the file
+            kept = pool.submit(keep_if_whole, "owner/m", COMMIT, file)
+            time.sleep(0.5)
+            assert link.is_file()
+            blob.write_bytes(content)
+        assert kept.result(timeout=30) == link
+    assert link.read_bytes() == content
+    blob.write_bytes(b"damaged")
+    assert keep_if_whole("owner/m", COMMIT, file) is None
+    assert not blob.exists()
+    assert not link.is_symlink()
+
+
 # Checked
 
 
@@ -267,6 +340,15 @@ def test_a_wrong_hash_is_refused_and_nothing_of_it_kept(hub: HubServer, client: 
     blobs = [path.name for path in (client.cache(repo) / "blobs").iterdir()]
     assert not any(name.startswith("0000") for name in blobs)
     assert fetched.lock["complete"] is False
+
+
+def test_a_whole_file_of_another_size_than_told_is_no_broken_connection(
+    hub: HubServer, client: HubClient, repo: str
+) -> None:
+    hub.sizes["model.safetensors"] = 100_000
+    _one_line(client.fetch(repo), f"model.safetensors of {repo} did not come as the hub describes it")
+    assert len(hub.asked(where="storage")) == 1
+    assert _parts(client, repo) == []
 
 
 def test_damage_in_the_cache_is_found_before_a_lock_is_complete(hub: HubServer, client: HubClient, repo: str) -> None:
@@ -512,3 +594,26 @@ def test_offline_the_lock_or_the_cache_alone_suffices(
     lacking = _alone(client, repo, hub.endpoint, tmp_path / "lacking.json", HF_HUB_OFFLINE="1")
     assert lacking.returncode == 1
     assert f"{repo} at main is not in the hub's cache on this machine, and offline mode is on. Unset" in lacking.stderr
+
+
+@pytest.mark.parametrize("left", [set(), {"tokenizer_config.json"}])
+def test_a_cache_without_the_tokenizer_is_not_locked_offline(
+    hub: HubServer, client: HubClient, repo: str, tmp_path: Path, left: set[str]
+) -> None:
+    first = client.fetch(repo)
+    for name in NEEDED - {"config.json", "model.safetensors"} - left:  # as AutoModel.from_pretrained alone leaves it
+        (Path(first.record["path"]) / name).unlink()
+    refs = client.cache(repo) / "refs"
+    refs.mkdir(exist_ok=True)
+    (refs / "main").write_text(COMMIT)
+    for endpoint, env in ((hub.endpoint, {"HF_HUB_OFFLINE": "1"}), ("http://127.0.0.1:9", {})):
+        refused = _alone(client, repo, endpoint, tmp_path / "new.json", **env)
+        assert refused.returncode == 1
+        told = f"{repo} at main without the vocabulary of its tokenizer, such as tokenizer.json, and the hub cannot be"
+        assert told in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert not (tmp_path / "new.lock.json").exists()
+    online = _alone(client, repo, hub.endpoint, tmp_path / "new.json")
+    assert online.returncode == 0, online.stderr
+    assert {file["name"] for file in json.loads((tmp_path / "new.lock.json").read_text())["files"]} == NEEDED
+    assert {path.name for path in Path(first.record["path"]).iterdir()} == NEEDED

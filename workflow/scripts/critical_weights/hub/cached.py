@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 
-from .listing import COMMIT, HubFile, Listing, choose_layout
+from ..errors import ModelError
+from .listing import COMMIT, VOCABULARIES, HubFile, Listing, choose_layout
 
 
 def find_cached(repo: str, revision: str) -> Listing | None:
@@ -44,6 +46,22 @@ def find_cached(repo: str, revision: str) -> Listing | None:
         if not needed or not needed <= names:
             return None
     return Listing(commit, tuple(files))
+
+
+def check_vocabulary(repo: str, revision: str, files: Sequence[HubFile]) -> None:
+    """Refuse what another program fetched of a model without its tokenizer: a lock would keep it so, online too.
+
+    Raises:
+        ModelError: no file holds a vocabulary.
+
+    """
+    if not any(file.name in VOCABULARIES for file in files):
+        raise ModelError(
+            f"the hub's cache on this machine has {repo} at {revision} without the vocabulary of its tokenizer, such "
+            f"as {VOCABULARIES[0]}, and the hub cannot be asked",
+            fix="Fetch it once with a network, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE unset, or use a folder "
+            "(source: local)",
+        )
 
 
 def _files_of(index: Path) -> set[str]:

@@ -16,9 +16,9 @@ from ..log import logger
 from ..model.config import check_config
 from ..model.pickles import convert_pickles, is_converted
 from ..model.source import shard_names
-from .cached import find_cached
+from .cached import check_vocabulary, find_cached
 from .errors import HUB_ERRORS, cannot_be_reached, explain
-from .file import StoppedFetching, cached, fetch_file, is_intact, part_size, remove_cached
+from .file import StoppedFetching, cached, fetch_file, is_intact, keep_if_whole, part_size
 from .listing import (
     COMMIT,
     PICKLES,
@@ -91,6 +91,7 @@ def _resolve(repo: str, revision: str, lock_file: Path, convert: bool) -> Lock:
         listing = find_cached(repo, revision) if cannot_be_reached(error) else None
         if listing is None:
             raise
+        check_vocabulary(repo, revision, listing.files)
         logger(__name__).info("the hub cannot be asked: taking %s at %s as its cache has it", repo, listing.commit)
     check_layout(repo, revision, listing.files, convert=convert)
     if listing.gated or listing.licence:
@@ -123,9 +124,8 @@ def _fetch(lock: Lock, lock_file: Path) -> Lock:
     if not lock.complete:
         for file in lock.files:
             path = cached(lock.repo, lock.commit, file)
-            if path and not is_intact(path, file):
+            if path and not is_intact(path, file) and not keep_if_whole(lock.repo, lock.commit, file):
                 logger(__name__).warning("%s in the cache is damaged: it is fetched again", file.name)
-                remove_cached(path)
     fetched = _fetch_files(lock.repo, lock.commit, lock.files)
     if not fetched:
         logger(__name__).info("%s: all %d files are in the cache", lock.repo, len(lock.files))

@@ -27,6 +27,10 @@ _LOG_IN = "log in with 'hf auth login', or set HF_TOKEN"
 _KEPT = "Run it again: what is there already is kept"
 
 
+class BrokenOff(HTTPError):
+    """An answer without a length of its own ended before all bytes of the file, which the client cannot notice."""
+
+
 def explain(error: Exception, repo: str, revision: str) -> ModelError:
     """Turn an error of the hub's client into one line: what is wrong with this repository and what to do next.
 
@@ -93,7 +97,8 @@ def _not_reached(error: Exception, where: str) -> ModelError:
         "ConnectError": "no connection", "ConnectTimeout": "no answer in time", "ReadTimeout": "no answer in time",
         "PoolTimeout": "no answer in time", "WriteTimeout": "no answer in time", "ProxyError": "the proxy refuses",
         "RemoteProtocolError": "the connection broke off", "ReadError": "the connection broke off",
-        "WriteError": "the connection broke off", "TooManyRedirects": "it redirects in circles",
+        "WriteError": "the connection broke off", "BrokenOff": "the connection broke off",
+        "TooManyRedirects": "it redirects in circles",
         "UnsupportedProtocol": "HF_ENDPOINT is no address that begins with http",
     }  # fmt: skip
     reason = reasons.get(kind, kind)
@@ -115,7 +120,8 @@ def passes(error: Exception) -> bool:
     """Whether an error may be gone at the next try: too many requests, trouble of the hub, a broken connection."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code == 429 or error.response.status_code >= 500
-    return _is(error, "TransportError") and not _is(error, "LocalProtocolError", "UnsupportedProtocol", "ProxyError")
+    stays = ("LocalProtocolError", "UnsupportedProtocol", "ProxyError")
+    return _is(error, "TransportError", "BrokenOff") and not _is(error, *stays)
 
 
 def _is(error: Exception, *names: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers, get_session, h
 
 from ..errors import ModelError
 from ..log import logger
-from .errors import HUB_ERRORS
+from .errors import HUB_ERRORS, BrokenOff
 from .listing import HubFile
 from .meter import Meter, size
 from .retry import say_waiting, wait_before
@@ -60,10 +61,23 @@ def is_intact(path: Path, file: HubFile) -> bool:
     return True
 
 
-def remove_cached(path: Path) -> None:
-    """Remove a file from the cache: the link of its commit and the bytes behind it."""
-    path.resolve().unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
+def keep_if_whole(repo: str, commit: str, file: HubFile) -> Path | None:
+    """Return where a file lies in the cache if it is whole there; what is damaged is removed, link and bytes.
+
+    It is looked at under the lock by which every process fetches it: another may just have put it there.
+    """
+    if not isinstance(try_to_load_from_cache(repo, file.name, revision=commit), str):
+        return None
+    with _lock(repo, file.sha256 or file.git_sha1):
+        found = try_to_load_from_cache(repo, file.name, revision=commit)
+        if not isinstance(found, str):
+            return None
+        path = Path(found)
+        if is_intact(path, file):
+            return path
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        return None
 
 
 def part_size(repo: str, file: HubFile) -> int:
@@ -74,6 +88,8 @@ def part_size(repo: str, file: HubFile) -> int:
 
 def fetch_file(repo: str, commit: str, file: HubFile, meter: Meter, stop: threading.Event) -> Path:
     """Fetch one file into the hub's cache, trying again after errors that pass, and return its path there.
+
+    It is taken as it is where the cache has it whole by now.
 
     Args:
         repo: hub id.
@@ -88,9 +104,9 @@ def fetch_file(repo: str, commit: str, file: HubFile, meter: Meter, stop: thread
         Exception: one of :data:`critical_weights.hub.errors.HUB_ERRORS`, after the last try.
 
     """
-    damaged = try_to_load_from_cache(repo, file.name, revision=commit)
-    if isinstance(damaged, str):  # else it would be found again, at its wrong size
-        remove_cached(Path(damaged))
+    # Another process may have fetched it since the caller looked; what is damaged would be found again in the end.
+    if path := keep_if_whole(repo, commit, file):
+        return path
     attempt, have = 1, part_size(repo, file)
     while True:
         try:
@@ -117,19 +133,18 @@ def _fetch_once(repo: str, commit: str, file: HubFile, meter: Meter, stop: threa
     if not head.etag or Path(head.etag).name != head.etag:
         return  # the client says what is wrong with such an answer
     blob.parent.mkdir(parents=True, exist_ok=True)
-    lock = Path(constants.HF_HUB_CACHE) / ".locks" / repo_folder_name(repo_id=repo, repo_type="model")
-    lock.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(lock / f"{head.etag}.lock"):
+    length = file.size if head.size is None else head.size
+    with _lock(repo, head.etag):
         if blob.is_file() and is_intact(blob, file):
             return  # another commit has the same file, or another process was faster
         part = blob.with_name(f"{head.etag}.incomplete")
-        resumed = _fill(part, head.location, url, head.size, file.name, meter, stop)
+        resumed = _fill(part, head.location, url, length, file.name, meter, stop)
         if not is_intact(part, file):
             wrong = part.stat().st_size
             part.unlink()
             if resumed:  # the part may have been another download's
                 meter.add(-wrong)
-                _fill(part, head.location, url, head.size, file.name, meter, stop)
+                _fill(part, head.location, url, length, file.name, meter, stop)
             if not resumed or not is_intact(part, file):
                 part.unlink(missing_ok=True)
                 raise ModelError(
@@ -142,7 +157,12 @@ def _fetch_once(repo: str, commit: str, file: HubFile, meter: Meter, stop: threa
 def _fill(
     part: Path, location: str, url: str, length: int | None, name: str, meter: Meter, stop: threading.Event
 ) -> bool:
-    """Add to a part what it lacks; return whether there was one to add to."""
+    """Add to a part what it lacks; return whether there was one to add to.
+
+    Raises:
+        BrokenOff: the answer ended before ``length`` and had not told how long it is.
+
+    """
     have = part.stat().st_size if part.is_file() else 0
     if length is not None and have > length:
         part.unlink()
@@ -172,6 +192,9 @@ def _fill(
                 meter.add(len(piece))
                 if stop.is_set():
                     raise StoppedFetching
+    # Of an answer that tells its length the client itself notices that it broke off.
+    if length is not None and part.stat().st_size < length and "Content-Length" not in response.headers:
+        raise BrokenOff(f"{name} ended early")
     return resumed
 
 
@@ -181,6 +204,15 @@ def _link(repo: str, commit: str, file: HubFile) -> Path:
         return Path(hf_hub_download(repo, file.name, revision=commit))
     except LocalEntryNotFoundError as error:
         raise error.__cause__ if isinstance(error.__cause__, HUB_ERRORS) else error from error
+
+
+def _lock(repo: str, etag: str | None) -> AbstractContextManager[object]:
+    """Return the lock by which all processes, the client's too, fetch these bytes; none where no hash names them."""
+    if etag is None:
+        return nullcontext()
+    folder = Path(constants.HF_HUB_CACHE) / ".locks" / repo_folder_name(repo_id=repo, repo_type="model")
+    folder.mkdir(parents=True, exist_ok=True)
+    return WeakFileLock(folder / f"{etag}.lock")
 
 
 def _blobs(repo: str) -> Path:

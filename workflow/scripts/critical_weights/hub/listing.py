@@ -12,10 +12,13 @@ from ..errors import ModelError
 from ..model.config import QUANTISER_FILES
 from .retry import ask
 
+VOCABULARIES = (
+    "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
+"""Files of which a tokenizer needs one: the others name its kind and its special tokens."""
 SMALL_FILES = (
-    "config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
-    *QUANTISER_FILES,
+    "config.json", *VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", *QUANTISER_FILES,
 )  # fmt: skip
 """Config and tokenizer, under every name that transformers has for them, and what tells that weights are quantised."""
 SAFETENSORS, PICKLES = "model.safetensors", "pytorch_model.bin"
