@@ -43,6 +43,21 @@ def test_a_damaged_index_is_not_in_the_cache(cached: Path, content: bytes) -> No
     assert find_cached("a/b", "main") is None
 
 
+def test_hashes_are_those_of_the_blobs_where_repositories_share_them(cached: Path, tmp_path: Path) -> None:
+    """The hub's client may keep the bytes under a name of its own: the blob is then a link as well."""
+    sha256, own = "ab" * 32, tmp_path / "shared" / ("cd" * 32)
+    own.parent.mkdir()
+    own.write_text("{}")
+    (cached / "blobs").mkdir()
+    (cached / "blobs" / sha256).symlink_to(own)
+    link = cached / "snapshots" / COMMIT / "model-1.safetensors"
+    link.unlink()
+    link.symlink_to(Path("..", "..", "blobs", sha256))
+    files = {file.name: file for file in find_cached("a/b", "main").files}
+    assert files["model-1.safetensors"].sha256 == sha256
+    assert files["config.json"].sha256 is None
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"\0", b".."])
 def test_a_damaged_ref_is_not_in_the_cache(cached: Path, content: bytes) -> None:
     (cached / "refs" / "main").write_bytes(content)

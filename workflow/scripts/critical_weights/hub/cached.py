@@ -73,7 +73,8 @@ def _files_of(index: Path) -> set[str]:
 
 
 def _file(path: Path) -> HubFile:
-    blob = path.resolve().name  # the file's own name where the disk knows no links
+    # One link on: in a store that repositories share, the blob is a link itself, to a name that is no hash of this kind.
+    blob = path.readlink().name if path.is_symlink() else path.name
     is_hash = all(c in "0123456789abcdef" for c in blob)
     return HubFile(
         path.name,
