@@ -14,7 +14,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from critical_weights.errors import ConfigError, ModelError
+from critical_weights.errors import ConfigError, ModelError, TextError
+from critical_weights.evaluation.damage import Evaluation
 from critical_weights.files import sha256_file
 from critical_weights.metrics import FAMILIES, METRICS, Metric, family_metrics
 from critical_weights.model.facts import describe_model
@@ -24,7 +25,9 @@ from critical_weights.scoring import settings as settings_module
 from critical_weights.scoring.engine import Placed, start_run
 from critical_weights.scoring.family import ScoringSettings, score_family
 from critical_weights.scoring.seam import TensorStatistics
+from critical_weights.scoring.spikes import detect
 from critical_weights.store.read import ScoreStore, open_store
+from critical_weights.superweights.rule import SpikeRule
 from critical_weights.texts.calibration import calibrate
 from tiny_models import SENTENCES, save_tiny_folder
 
@@ -413,3 +416,45 @@ def test_auto_turns_dense_scores_off_when_they_are_large_or_the_disk_is_full(
             chosen = settings_module.choose_dense("auto", facts, tmp_path / "new")
         assert chosen == (set(METRICS) if on else set())
         assert caplog.messages[0].startswith(f"dense scores: {'on' if on else 'off'} (all 9 metrics would take 0.00 GB")
+
+
+def test_texts_of_another_tokenizer_are_refused(studies: dict[str, Study], tmp_path: Path) -> None:
+    study = next(iter(studies.values()))
+    beyond = study.facts["vocab_size"]
+    with pytest.raises(TextError, match=f"tokens that the model does not have; got {beyond}"):
+        _score(study, "gradient", tmp_path, texts=[*study.texts, [1, beyond]])
+    with pytest.raises(TextError, match="tokens that the model does not have"):
+        detect(study.model, [[1, beyond]], study.facts, SpikeRule(5, 3), 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_spikes_are_not_looked_for_by_the_facts_of_another_model(studies: dict[str, Study]) -> None:
+    first, other = list(studies.values())[:2]
+    with pytest.raises(ModelError, match=r"the loaded model differs from its model\.json"):
+        detect(first.model, first.texts, other.facts, SpikeRule(5, 3), 1)
+
+
+def test_a_loss_that_is_not_finite_leaves_no_store(studies: dict[str, Study], tmp_path: Path) -> None:
+    """Overflow behind the last block, where no activation that a metric reads is infinite."""
+    study = studies["llama"]
+    norm = study.model.model.norm.weight
+    before = norm.detach().clone()
+    with torch.no_grad():
+        norm[0] = float("1e38")
+        study.model.lm_head.weight[:, 0].mul_(1e10)
+    try:
+        with pytest.raises(ModelError, match=r"no finite number|NaN or infinite|not finite"):
+            _score(study, "forward", tmp_path)
+        with pytest.raises(ModelError, match="no finite loss on every evaluation text"):
+            Evaluation(study.model, study.texts, torch.device("cpu"), 0)
+    finally:
+        with torch.no_grad():
+            norm.copy_(before)
+            study.model.lm_head.weight[:, 0].div_(1e10)
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_float16_in_memory_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    study = make_study(tmp_path, "llama", dtype=torch.float16)
+    _score(study, "gradient", tmp_path / "scores")
+    assert "in float16 gradients of the head below 6e-8 come out as 0" in caplog.text

@@ -73,7 +73,7 @@ def _files_of(index: Path) -> set[str]:
 
 
 def _file(path: Path) -> HubFile:
-    # One link on: in a store that repositories share, the blob is a link itself, to a name that is no hash of this kind.
+    # One link on: in a store that repositories share, the blob is a link itself, to a name that is another hash.
     blob = path.readlink().name if path.is_symlink() else path.name
     is_hash = all(c in "0123456789abcdef" for c in blob)
     return HubFile(

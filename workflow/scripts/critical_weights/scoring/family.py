@@ -25,6 +25,7 @@ from .kept_folders import discard, inputs_folder, kept_folder
 from .kept_parts import KeptParts
 from .loss import accumulator_dtype
 from .rehearsal import rehearse
+from .same_model import check_same_model, check_tokens
 from .scored import Findings, Scorer
 from .seam import Summary, slabs_of
 from .settings import ScoringSettings, check_settings, shaping, versions
@@ -73,6 +74,7 @@ def score_family(
     entries = {t["name"]: t for t in facts["tensors"]}
     check_settings(family, settings)
     check_same_model(model, entries)
+    check_tokens(texts, facts)
     if placed.weights is None:
         for name, parameter in model.named_parameters():
             check_weight(parameter, name)
@@ -80,6 +82,9 @@ def score_family(
             check_causal(model, texts)
     first = next(model.parameters())
     dtype, device = first.dtype, placed.device or first.device
+    if (family, dtype, placed.placement) == ("gradient", torch.float16, "resident"):
+        logger(__name__).warning("in float16 gradients of the head below 6e-8 come out as 0 where the whole model is "
+                                 "in memory; 'placement: blocks' keeps them")  # fmt: skip
     started = time.monotonic()
     analysed = {name for name, t in entries.items() if t["analysed"]}
     with ExitStack() as stack:
@@ -137,25 +142,6 @@ def score_family(
 
 def _open_stores(family: str, folder: Path, stack: ExitStack) -> dict[str, StoreWriter]:
     return {m.path: stack.enter_context(create_store(folder / f"{m.path}.h5")) for m in family_metrics(family)}
-
-
-def check_same_model(model: torch.nn.Module, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that the loaded model has exactly the tensors of its facts.
-
-    Raises:
-        ModelError: a name or a shape differs.
-
-    """
-    loaded = {name: list(p.shape) for name, p in model.named_parameters()}
-    recorded = {name: t["shape"] for name, t in entries.items()}
-    differ = sorted(name for name in loaded.keys() | recorded.keys() if loaded.get(name) != recorded.get(name))
-    if differ:
-        raise ModelError(
-            f"the loaded model differs from its model.json in {len(differ)} tensors, first {differ[0]}",
-            got=loaded.get(differ[0]),
-            expected=recorded.get(differ[0]),
-            fix="Delete model.json; the next run makes it again",
-        )
 
 
 def _attributes(

@@ -19,6 +19,7 @@ from ..superweights.rule import EARLY, LayerPeak, Spike, SpikeRule, judge
 from .engine import Placed
 from .loss import refuse_train_mode
 from .peaks import Edit, start_passes
+from .same_model import check_same_model, check_tokens
 
 log = logger(__name__)
 
@@ -66,10 +67,14 @@ def detect(
         placed: where the model lies; all in memory by default.
 
     Raises:
-        ModelError: activations overflow, or the model cannot be run block by block though it has to be.
+        ModelError: activations overflow, the model is not that of the facts, or cannot be run block by block though it
+            has to be.
+        TextError: it does not have every token of the texts.
 
     """
     refuse_train_mode(model)
+    check_same_model(model, {tensor["name"]: tensor for tensor in facts["tensors"]})
+    check_tokens(texts, facts)
     tensors, missing = down_projections(facts)
     for layer, why in missing.items():
         log.info("block %d is not looked at: %s", layer, why)

@@ -19,6 +19,7 @@ from ..evaluation.damage import Damage, Evaluation
 from ..evaluation.gradients_at import gradients_at
 from ..interventions.apply import Applied, applied
 from ..log import logger, progress
+from ..scoring.same_model import check_same_model, check_tokens
 from ..tables.interventions import INTERVENTIONS_TABLE, in_order
 from .conditions import Condition, ValidationSettings, plan_conditions
 from .control_sets import deciles_of
@@ -80,15 +81,17 @@ def validate(
 
     Raises:
         ConfigError: a setting is wrong.
-        ModelError: a tensor is quantised, or not in memory.
+        ModelError: a tensor is quantised or not in memory, or the model is not that of the facts.
         RankingError: a selection is of another model, or reaches beyond a store.
         StoreError: a store is damaged or of another model.
-        TextError: evaluation texts are calibration texts.
+        TextError: evaluation texts are calibration texts, or hold tokens that the model does not have.
 
     """
     settings.check()
     check_texts(tokens["calibration"], tokens["evaluation"])
     texts = tokens["evaluation"][: settings.texts]
+    check_same_model(model, {tensor["name"]: tensor for tensor in facts["tensors"]})
+    check_tokens(texts, facts)
     stored = getattr(torch, facts["checkpoint_dtype"])
     conditions = plan_conditions(stores, facts, settings, _Deciles(model))
     _try_changes(model, conditions, stored)
