@@ -1,4 +1,5 @@
 include: "workflow/Snakefile"
 
 
-workflow.default_target = "all"
+if len(workflow.modifier_stack) == 1:  # as a module of another workflow it leaves that one's default target alone
+    workflow.default_target = "all"

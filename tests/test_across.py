@@ -404,6 +404,10 @@ def test_training_runs_are_known_by_their_entries():
         "mine:l9:9", "mine:l10:10", "mine 2:m1:1", "mine 2:m2:",
     ]  # fmt: skip
     assert from_option("a:b:3") == Checkpoint("a", "b", 3)
+    timed = {f"m{n}": {"source": "local", "path": f"/x/run_2024-05-01_12:30:00/checkpoint-{n}"} for n in (5, 6)}
+    runs = training_runs(timed)
+    assert runs[0].run == "run_2024-05-01_12:30:00"
+    assert [from_option(as_option(one)) for one in runs] == runs
     with pytest.raises(ConfigError, match="is no checkpoint"):
         from_option("a:b")
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 
 from critical_weights import config as configs
 from critical_weights.compare.compare import compare_overlap, read_lists
-from critical_weights.compare.config import comparison_errors, comparisons, facts_file
+from critical_weights.compare.config import compared_sources, comparison_errors, comparisons, facts_file
 from critical_weights.compare.known_facts import known_facts
 from critical_weights.compare.lists import labels_of
 from critical_weights.compare.ranked import rank_rows
@@ -319,8 +319,9 @@ def test_indices_may_be_written_in_several_ways_and_a_tied_name_means_its_tensor
 def test_labels_are_the_shortest_ends_of_paths_that_differ():
     assert labels_of(["x/a.csv", "y/b.csv"]) == ["a", "b"]
     assert labels_of(["p/run/top.csv", "q/run/top.csv"]) == ["p/run/top", "q/run/top"]
-    with pytest.raises(RankingError, match=r"x/a\.csv is named twice"):
-        labels_of(["x/a.csv", "x/a.csv"])
+    assert labels_of(["x/a.csv", "x/a.tsv"]) == ["a.csv", "a.tsv"]
+    with pytest.raises(RankingError, match=r"x/\./a\.csv is named twice"):
+        labels_of(["x/a.csv", "x/./a.csv"])
 
 
 @pytest.mark.parametrize("name, made", [
@@ -383,6 +384,24 @@ def test_comparisons_of_the_config(tmp_path):
     assert "unknown model 'gpt3'. Did you mean gpt2" in told[0]
     assert "there is no list" in told[1]
     assert "a.csv" in told[1].split("Did you mean")[1]
+
+
+def test_a_list_that_is_no_file_of_a_folder_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.csv", GOOD)
+    (told,) = map(str, comparison_errors(laid_over({"x": [".", "a.csv"]})))
+    assert told == "compare.x: . is a folder, not a file."
+
+
+def test_what_the_workflow_makes_for_a_comparison(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = [f"results/p2/{model}/gradsq_global_k9/top_weights.csv" for model in ("gpt2", "bundled")]
+    config = configs.complete(laid_over({"x": {"lists": [*made, "a.csv"], "model": "gpt2"}, "y": ["a.csv", "b.csv"]}))
+    asked = ["results/compare/x/overlap.csv", "results/compare/y/overlap.csv", "results/p2/gpt2/tokens.json"]
+    assert compared_sources(asked, config) == ["results/p1_baseline/gpt2/model.json", *made]
+    write(tmp_path / made[0], GOOD)
+    assert compared_sources(asked, config) == ["results/p1_baseline/gpt2/model.json", made[1]]
+    assert compared_sources(asked[1:], config) == []
 
 
 def test_the_stage_needs_no_torch():

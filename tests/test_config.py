@@ -13,8 +13,9 @@ import yaml
 
 from critical_weights import config as configs
 from critical_weights.errors import ConfigError
+from critical_weights.needs import missing_models, missing_texts
 from critical_weights.stage_code import PACKAGE, stage_digest, stage_sources
-from critical_weights.targets import missing_models, missing_texts, target_files
+from critical_weights.targets import target_files
 from critical_weights.validation.conditions import ValidationSettings, downstream_errors, intervention_errors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -339,12 +340,13 @@ def test_missing_text_file_is_told_for_the_phases_asked_for_only(tmp_path: Path)
     own = {"phases": {"a": {"texts": str(tmp_path / "text.txt")}, "b": {"evaluation": str(tmp_path / "texts.txt")}}}
     config = complete(own)
     assert missing_texts(["results/b/gpt2/model.json", "results/p2/gpt2/model.json"], config) == []
-    errors = missing_texts(["results/a/gpt2/model.json", "results/a/gpt2/tokens.json"], config)
+    assert missing_texts(["results/a/gpt2/model.json"], config) == [], "facts of a model need no texts"
+    errors = missing_texts(["results/a/gpt2/calibration.json", "results/a/gpt2/tokens.json"], config)
     assert len(errors) == 1
     assert "phases.a.texts" in str(errors[0])
     assert "texts.txt?" in str(errors[0])
     (tmp_path / "text.txt").mkdir()
-    errors = missing_texts(["results/a/gpt2/model.json"], config)
+    errors = missing_texts(["results/a/gpt2/tokens.json"], config)
     assert "text.txt is a folder, not a file. Did you mean texts.txt?" in str(errors[0])
 
 
@@ -393,7 +395,7 @@ def test_stages_without_a_model_reach_no_module_that_imports_torch(script: str):
 
 
 def test_config_and_targets_import_neither_torch_nor_pandas():
-    names = ("targets", "stage_code", "validation.conditions")
+    names = ("targets", "needs", "stage_code", "validation.conditions")
     code = f"import sys, {', '.join(f'critical_weights.{name}' for name in names)}; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers", "pandas", "numpy", "h5py", "matplotlib"} & set(modules)

@@ -194,6 +194,7 @@ def test_mistakes_of_form_are_told_by_the_schema(own, parts):
      ({"of": {"metrics": "m"}, "to": {}}, ["unknown column of concentration 'metrics'"]),
      ({"column": "unit"}, ["unit of concentration holds text"]),
      ({"where": {"metric": ["a", "b"]}}, ["where.metric", "expected one value"]),
+     ({"where": {"metric": yaml.safe_load("2024-12-01")}}, ["where.metric: got the date 2024-12-01", "in quotes"]),
      ({"test": "between", "threshold": [2, 1]}, ["lower end first"])],
 )  # fmt: skip
 def test_mistakes_of_tables_and_columns_are_told_with_near_names(own, parts):
@@ -211,7 +212,8 @@ def test_criteria_of_a_file_are_checked_as_inline_ones(tmp_path):
     file = tmp_path / "mine.yaml"
     config = DEFAULTS | {"criteria": str(file)}
     assert "cannot be read" in str(criteria_errors(config)[0])
-    for content, told in (("a: [", "is not YAML"), ("a: 1", "holds no list"), ("- {name: x}", "lacks 'statement'")):
+    for content, told in (("a: [", "is not YAML"), ("a: 1", "holds no list"), ("- {name: x}", "lacks 'statement'"),
+                          ("- {name: 2024-13-45}", "is not YAML"), ("[" * 5000, "is not YAML")):  # fmt: skip
         file.write_text(content, encoding="utf-8")
         assert told in str(criteria_errors(config)[0])
     for whole in ([PLAIN], {"criteria": [PLAIN]}):

@@ -17,7 +17,8 @@ from critical_weights import config as configs
 from critical_weights.compare.config import comparison_errors
 from critical_weights.errors import CriticalWeightsError
 from critical_weights.metrics import METRICS_BY_PATH
-from critical_weights.targets import missing_texts, target_files
+from critical_weights.needs import missing_texts
+from critical_weights.targets import target_files
 from fuzzed import calibrate, ends_well, tiny_record, tried  # noqa: F401 (a fixture)
 from watched import watched
 

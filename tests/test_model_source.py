@@ -10,7 +10,7 @@ import pytest
 
 from critical_weights.errors import ModelError
 from critical_weights.model import source as model_source
-from critical_weights.model.source import BUNDLED, check_folder, fetch_model
+from critical_weights.model.source import BUNDLED, check_folder, check_unchanged, fetch_model, model_folder
 
 
 def _folder(path: Path, *names: str) -> Path:
@@ -117,6 +117,62 @@ def test_the_bundled_model_and_its_checkpoints(tmp_path: Path, monkeypatch: pyte
 
 def test_the_bundled_model_lies_in_the_workflow() -> None:
     assert BUNDLED.parts[-3:] == ("workflow", "resources", "bundled_model")
+
+
+# A record, some time later
+
+
+def test_the_bundled_model_is_found_where_the_workflow_lies_now() -> None:
+    record = fetch_model("bundled", "bundled") | {"path": "/old/checkout/workflow/resources/bundled_model"}
+    assert model_folder(record) == BUNDLED
+    early = model_source.bundled_checkpoints()[1]
+    assert model_folder(record | {"checkpoint": early}) == BUNDLED / "checkpoints" / early
+    with pytest.raises(ModelError, match="unknown checkpoint 'step_1'"):
+        model_folder(record | {"checkpoint": "step_1"})
+
+
+@pytest.mark.parametrize(
+    "source, fix",
+    [
+        ("hub", r"Delete resources/models/x\.json: the next run fetches them"),
+        ("local", r"Put the folder back or name it under models\.x\.path, and delete resources/models/x\.json"),
+    ],
+)
+def test_files_that_are_gone_are_told_with_what_to_do(tmp_path: Path, source: str, fix: str) -> None:
+    folder = _folder(tmp_path / "m", "config.json", "model.safetensors")
+    record = fetch_model("x", "local", path=str(folder)) | {"source": source}
+    assert model_folder(record) == folder
+    folder.rename(tmp_path / "moved")
+    folder.touch()  # a file is no folder
+    with pytest.raises(ModelError, match=rf"^the files of model 'x' are gone from {folder}\. {fix}\.$"):
+        model_folder(record)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    files = [folder / "config.json", *check_folder(folder)]
+    return {"files": [{"name": f.name, "bytes": f.stat().st_size, "sha256": "not looked at"} for f in files]}
+
+
+def test_a_folder_of_other_files_than_its_facts_is_told_with_the_first_that_differs(tmp_path: Path) -> None:
+    folder = _sharded(tmp_path / "m")
+    facts = _facts(folder)
+    check_unchanged(folder, facts)
+    (folder / "tokenizer.json").write_text("no weights, no config")
+    check_unchanged(folder, facts)
+    second = folder / "model-00002-of-00003.safetensors"
+    second.write_bytes(b"{...}")
+    words = rf"the files of {folder} are not those that model\.json was made from: {second.name}; got 5 bytes; "
+    with pytest.raises(ModelError, match=words + "expected 2 bytes. Run the workflow again, .* or give the folder"):
+        check_unchanged(folder, facts)
+    second.write_bytes(b"{}")
+    (folder / "model.safetensors").write_bytes(b"{}")  # which goes before the index
+    with pytest.raises(ModelError, match=r": model-00001-of-00003\.safetensors; got no such file; expected 2 bytes"):
+        check_unchanged(folder, facts)
+    with pytest.raises(ModelError, match=r": model\.safetensors; got 2 bytes; expected no such file"):
+        check_unchanged(folder, {"files": facts["files"][:1]})
+    (folder / "config.json").write_bytes(b"{ }")
+    with pytest.raises(ModelError, match=r": config\.json; got 3 bytes; expected 2 bytes"):
+        check_unchanged(folder, facts)
 
 
 # Code of a model's own

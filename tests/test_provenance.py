@@ -255,9 +255,18 @@ def test_manifest_of_a_ranking_that_is_cut_short_is_refused(run, cut, told):
 def test_manifest_of_a_run_with_an_empty_figure_is_refused(run):
     folder, write = run
     (folder / "plots").mkdir(exist_ok=True)
-    (folder / "plots" / "x.svg").write_text("")
-    with pytest.raises(TableError, match=r"x\.svg is empty"):
+    name = "grad_squared_k3_layer_comparison.svg"
+    (folder / "plots" / name).write_text("")
+    with pytest.raises(TableError, match=rf"{name} is empty"):
         write()
+
+
+def test_a_users_own_files_in_a_run_folder_are_no_part_of_it(run):
+    folder, write = run
+    before = write()["outputs"]
+    (folder / "notes.txt").touch()
+    (folder / "plots" / "mine.png").touch()
+    assert write()["outputs"] == before
 
 
 @pytest.mark.parametrize("key, what", [("model_sha256", "model"), ("calibration_sha256", "set of texts")])

@@ -51,7 +51,7 @@ def facts_for(model: PreTrainedModel) -> dict[str, Any]:
     config = model.config
     return {
         "model": "tiny", "repo": None, "sha256": "ab", "n_layers": config.num_hidden_layers,
-        "hidden_size": config.hidden_size, "tensors": describe_tensors(model),
+        "hidden_size": config.hidden_size, "vocab_size": config.vocab_size, "tensors": describe_tensors(model),
     }  # fmt: skip
 
 

@@ -7,7 +7,15 @@ that the config does not list are known from the command line alone.
 
 from snakemake.cli import get_argument_parser
 
-from critical_weights.targets import missing_models, missing_texts, nothing_configured, target_files
+from critical_weights.compare.config import compared_sources
+from critical_weights.needs import (
+    beyond_candidates,
+    missing_models,
+    missing_tasks,
+    missing_texts,
+    paths_with_braces,
+)
+from critical_weights.targets import nothing_configured, target_files
 
 
 def typed_targets():
@@ -32,11 +40,15 @@ def checked_targets(words):
             errors.append(error)
     wanted = [file for files in asked.values() for file in files]
     if not words or "all" in words:
-        wanted += small_results()
+        wanted += [*small_results(), *all_comparisons()]
         errors += [] if EXPERIMENTS or COMPARISONS else [nothing_configured("rule all")]
-    errors += [*missing_models(wanted, config), *missing_texts(wanted, config)]
+    wanted += compared_sources(wanted, config)
+    errors += [*missing_models(wanted, config), *missing_texts(wanted, config), *missing_tasks(config)]
+    errors += paths_with_braces(config)
     if errors:
         stop(*errors)
+    for warning in beyond_candidates(wanted, config):
+        print(f"warning: {warning}", file=sys.stderr)
     return asked
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import result_paths
 from .errors import TableError
 from .files import read_json, sha256_file, write_json
 from .names import Experiment, parse_experiment
 from .provenance import git_state, hardware, package_versions
-from .result_paths import EXPORTS
 from .run_times import PASSES, interval, rates, read_benchmark, read_timing, scoring_rates
 
 NAME = "experiment_manifest.json"
@@ -30,12 +30,14 @@ def experiment_of(path: str) -> Experiment:
     return parse_experiment(path, parts[:1], parts[1:2])
 
 
-def run_files(run: Path) -> list[Path]:
-    """Return the run folder's files, sorted: without the manifest itself, exports, and files still being written."""
-    files = (path for path in run.rglob("*") if path.is_file())
-    inside = {path.relative_to(run): path for path in files}
-    apart = {Path(name) for name in (NAME, *EXPORTS.values())}
-    return [inside[p] for p in sorted(inside) if p not in apart and not any(part.startswith(".") for part in p.parts)]
+def run_files(run: Path, experiment: Experiment) -> list[Path]:
+    """Return what the workflow made of an experiment in its run folder, sorted, without manifest and exports.
+
+    A user's own files beside them are no part of it.
+    """
+    folder = Path("results") / experiment.path
+    own = sorted(Path(name).relative_to(folder) for name in result_paths.run_files(experiment))
+    return [run / name for name in own if (run / name).is_file()]
 
 
 def write_run_manifest(
@@ -70,7 +72,8 @@ def write_run_manifest(
             raise TableError(f"experiment {experiment.path} has no {name}", fix="Run the stage that makes it")
     model, texts = read_json(facts), read_json(calibration)
     config, stats = read_json(run / "config.json"), read_stats(run / "sensitivity_stats.json")
-    check_whole(run, stats["selection"]["num_weights"])
+    files = run_files(run, experiment)
+    check_whole(files, run / "top_weights.csv", stats["selection"]["num_weights"])
     store = stats["store"]
     check_same_origin(experiment.path, store, model, texts)
     record = read_timing(Path(timing) if timing else None)
@@ -78,7 +81,7 @@ def write_run_manifest(
     measured = [(path, stages[name]["seconds"]) for name, path in benchmarks.items()]
     if record:
         measured.append((Path(timing), sum(record["stages"].values())))
-    started, completed = interval(measured, run_files(run))
+    started, completed = interval(measured, files)
     device = (record or {}).get("device")
     memory = [stage["peak_memory_bytes"] for stage in stages.values()] + [(record or {}).get("peak_memory_bytes")]
     write_json(output, {
@@ -98,7 +101,7 @@ def write_run_manifest(
         "stages": stages,
         "scoring": scoring_rates(record),
         "peak_memory_bytes": max((m for m in memory if m is not None), default=None),
-        "outputs": [describe(path, run) for path in run_files(run)],
+        "outputs": [describe(path, run) for path in files],
     })  # fmt: skip
 
 
@@ -128,29 +131,28 @@ def read_stats(path: Path) -> dict[str, Any]:
     return stats
 
 
-def check_whole(run: Path, selected: int) -> None:
-    """Check that no file of a run folder is empty, and that its ranking has a row for every selected weight.
+def check_whole(files: Iterable[Path], ranking: Path, selected: int) -> None:
+    """Check that no file of a run is empty, and that its ranking has a row for every selected weight.
 
     Raises:
         TableError: a file is empty, or a table is cut short, also where the cut is at a row's end.
 
     """
     fix = "Delete it; the next run makes it again"
-    for path in run_files(run):
+    for path in files:
         if not path.stat().st_size:
             raise TableError(f"{path} is empty", fix=fix)
-    path = run / "top_weights.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with ranking.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)
             columns = len(next(lines))
             rows = [len(line) for line in lines]
     except (csv.Error, ValueError) as error:
-        raise TableError(f"{path} is damaged ({error})", fix=fix) from error
+        raise TableError(f"{ranking} is damaged ({error})", fix=fix) from error
     if set(rows) - {columns}:
-        raise TableError(f"a row of {path} is cut short or damaged", fix=fix)
+        raise TableError(f"a row of {ranking} is cut short or damaged", fix=fix)
     if len(rows) != selected:
-        raise TableError(f"{path} is not whole", got=f"{len(rows)} rows", expected=f"{selected}, the weights that"
+        raise TableError(f"{ranking} is not whole", got=f"{len(rows)} rows", expected=f"{selected}, the weights that"
                          " sensitivity_stats.json says are selected", fix=fix)  # fmt: skip
 
 

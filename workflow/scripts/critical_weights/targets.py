@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from . import result_paths
-from .config import experiments, text_file
-from .errors import ConfigError, near_names, no_file, unknown
+from .config import experiments
+from .errors import ConfigError, near_names, unknown
 from .names import Experiment, parse_experiment
 
 _SHARED = ("analysis", "interventions", "report", "scores")
@@ -125,38 +125,3 @@ def _not_a_target(word: str, parts: list[str], config: Mapping[str, Any], rules:
         near=near_names(word, rules),
         fix="For example all, or results/p2/bundled/gradsq_perlayer_k100",
     )
-
-
-def missing_models(files: Iterable[str], config: Mapping[str, Any]) -> list[ConfigError]:
-    """Return an error for each local model without a folder, of those that the results belong to.
-
-    A model that is described already needs none: results that were copied here can be drawn and reported.
-    """
-    parts = [file.split("/") for file in files]
-    used = {(p[2], f"results/{p[1]}/{p[2]}/model.json"): None for p in parts
-            if p[0] == "results" and len(p) > 3 and p[1] in config["phases"]}  # fmt: skip
-    used |= {(Path(p[2]).stem, "/".join(p)): None for p in parts if p[:2] == ["resources", "models"] and len(p) == 3}
-    errors = {}
-    for name, described in used:
-        entry = config["models"].get(name, {})
-        if entry.get("source") != "local" or Path(described).is_file():
-            continue
-        folder = Path(entry["path"]).expanduser()
-        if not folder.is_dir():
-            what = f"{folder} is a file, not a folder" if folder.is_file() else f"there is no folder {folder}"
-            near = near_names(folder.name, [path.name for path in folder.parent.glob("*") if path.is_dir()])
-            errors[name] = ConfigError(f"models.{name}.path: {what}", near=near)
-    return list(errors.values())
-
-
-def missing_texts(files: Iterable[str], config: Mapping[str, Any]) -> list[ConfigError]:
-    """Return an error for each text file that is not there, of the phases that the results belong to."""
-    phases = dict.fromkeys(file.split("/")[1] for file in files if file.startswith("results/"))
-    errors = []
-    for phase in phases:
-        for use in ("texts", "evaluation") if phase in config["phases"] else ():
-            file = text_file(config, phase, use)
-            made = not isinstance(config["phases"][phase][use], str)  # of a data set, by the workflow
-            if file and not made and not file.is_file():
-                errors.append(no_file(f"phases.{phase}.{use}", file, "*.*"))
-    return errors

@@ -77,7 +77,7 @@ def from_option(text: str) -> Checkpoint:
         ConfigError: it is something else.
 
     """
-    parts = text.split(":")
+    parts = text.rsplit(":", 2)  # the name of a run may have colons, as folders named after a time do
     if len(parts) != 3 or not re.fullmatch(r"\d*", parts[2]):
         raise ConfigError(f"'{text}' is no checkpoint", expected="run:model:step, with step empty for the last one")
     return Checkpoint(parts[0], parts[1], int(parts[2]) if parts[2] else None)

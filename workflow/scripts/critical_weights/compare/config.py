@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,20 @@ def comparison_errors(config: Mapping[str, Any]) -> list[ConfigError]:
         if one.model is not None and one.model not in config["models"]:
             errors.append(ConfigError(f"compare.{name}.model: {unknown('model', one.model, config['models'])}"))
         for path in map(Path, one.lists):
-            if path.parts[0] != "results" and not path.is_file():
+            if path.parts[:1] != ("results",) and not path.is_file():
                 errors.append(no_file(f"compare.{name}", path, "*.csv", "list"))
     return errors
+
+
+def compared_sources(files: Iterable[str], config: Mapping[str, Any]) -> list[str]:
+    """Return what the workflow has to make for the comparisons among files: their models' facts, and rankings."""
+    names = dict.fromkeys(file.split("/")[2] for file in files if file.startswith("results/compare/"))
+    sources = []
+    for one in (comparisons(config)[name] for name in names):
+        facts = facts_file(config, one.model)
+        sources += [facts] if facts else []
+        sources += [path for path in one.lists if Path(path).parts[:1] == ("results",) and not Path(path).is_file()]
+    return sources
 
 
 def facts_file(config: Mapping[str, Any], model: str | None) -> str | None:

@@ -137,10 +137,13 @@ def labels_of(paths: Sequence[str | Path]) -> list[str]:
         RankingError: a file is named twice.
 
     """
-    parts = [Path(path).with_suffix("").parts for path in paths]
-    if len(set(parts)) < len(parts):
-        double = next(path for place, path in enumerate(paths) if parts[place] in parts[:place])
+    whole = [Path(path).parts for path in paths]
+    if len(set(whole)) < len(whole):
+        double = next(path for place, path in enumerate(paths) if whole[place] in whole[:place])
         raise RankingError(f"the list {double} is named twice")
+    parts = [(Path(path).parent / Path(path).stem).parts for path in paths]
+    if len(set(parts)) < len(parts):  # a.csv and a.tsv
+        parts = whole
     for length in range(1, max(map(len, parts)) + 1):
         labels = ["/".join(part[-length:]) for part in parts]
         if len(set(labels)) == len(labels):

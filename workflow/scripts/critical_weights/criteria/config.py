@@ -35,7 +35,7 @@ def _read(path: str) -> list[Criterion]:
         found = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"criteria: {path} cannot be read ({error})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # as read_config: month 13, a thousand brackets
         raise ConfigError(f"criteria: {path} is not YAML ({error})") from error
     if isinstance(found, Mapping) and set(found) == {"criteria"}:
         found = found["criteria"]
@@ -77,6 +77,8 @@ def _mistakes(one: Criterion) -> Iterator[str | ConfigError]:
         for column, value in (one.get(key) or {}).items():
             if isinstance(value, list | dict):
                 yield f"{key}.{column}: got {value}, expected one value"
+            elif not isinstance(value, str | float | int | None):  # which YAML makes of 2024-12-01
+                yield f"{key}.{column}: got the date {value}, expected a text or a number; put it in quotes"
     if one["table"] not in KNOWN:
         yield unknown("table", one["table"], KNOWN)
         return

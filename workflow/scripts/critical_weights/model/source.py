@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,53 @@ def fetch_model(
         "checkpoint": (checkpoint or "final") if source == "bundled" else None,
         "path": str(folder.resolve()),
     }
+
+
+def model_folder(record: Mapping[str, Any]) -> Path:
+    """Return the folder of a model's files: the bundled model's, wherever the workflow lies now; else the record's.
+
+    Args:
+        record: what :func:`fetch_model` returned, maybe on a day long ago.
+
+    Raises:
+        ModelError: there is no such folder any more, or the bundled model has no such checkpoint.
+
+    """
+    name, bundled = record["model"], record["source"] == "bundled"
+    folder = _bundled_folder(record["checkpoint"] or "final") if bundled else Path(record["path"])
+    if folder.is_dir():
+        return folder
+    fix = f"Delete resources/models/{name}.json: the next run fetches them"
+    if record["source"] == "local":
+        fix = f"Put the folder back or name it under models.{name}.path, and delete resources/models/{name}.json"
+    raise ModelError(f"the files of model '{name}' are gone from {folder}", fix=fix)
+
+
+def check_unchanged(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Check by names and sizes that a folder's config and weights are those that its facts were made from.
+
+    Args:
+        folder: the model's.
+        facts: the model's ``model.json``.
+
+    Raises:
+        ModelError: a file is another one, missing or new; or the folder is none that :func:`check_folder` takes.
+
+    """
+    found = {file.name: file.stat().st_size for file in (folder / "config.json", *check_folder(folder))}
+    expected = {file["name"]: file["bytes"] for file in facts["files"]}
+    for name in (*expected, *found):
+        if found.get(name) != expected.get(name):
+            raise ModelError(
+                f"the files of {folder} are not those that model.json was made from: {name}",
+                got=_told_size(found, name),
+                expected=_told_size(expected, name),
+                fix="Run the workflow again, which describes the model anew, or give the folder that model.json is of",
+            )
+
+
+def _told_size(sizes: Mapping[str, int], name: str) -> str:
+    return f"{sizes[name]} bytes" if name in sizes else "no such file"
 
 
 def check_folder(folder: Path) -> list[Path]:
