@@ -17,8 +17,9 @@ rule archive:
         experiments=",".join(experiment.path for experiment in EXPERIMENTS),
         settings=ARCHIVED_SETTINGS,
         citation=digest_of([WORKFLOW.parent / "CITATION.cff"]),
+        interventions=[] if config["interventions"]["enabled"] else "--without-interventions",
         code=code("archive.py", "report/*"),
     shell:
         "{params.run} make --root results --experiments {params.experiments}"
-        " --settings {params.settings:q}"
+        " --settings {params.settings:q} {params.interventions}"
         " --output-dir results/archive --log {log}"

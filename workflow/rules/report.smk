@@ -16,8 +16,10 @@ rule report:
     params:
         run=stage("report.py"),
         experiments=lambda wildcards: ",".join(e.label for e in configured(wildcards.phase, wildcards.model)),
+        interventions=[] if config["interventions"]["enabled"] else "--without-interventions",
         code=code("report.py", "report/*"),
     shell:
         "{params.run} --root results --phase {wildcards.phase} --model {wildcards.model}"
-        " --experiments {params.experiments} --output-dir results/{wildcards.phase}/{wildcards.model}/report"
+        " --experiments {params.experiments} {params.interventions}"
+        " --output-dir results/{wildcards.phase}/{wildcards.model}/report"
         " --log {log} --label {wildcards.phase}/{wildcards.model}"

@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--root", default="results", help="results folder (default %(default)s)")
     make.add_argument("--experiments", required=True, help="phase/model/run by comma")
     make.add_argument("--settings", metavar="JSON", help="of the study, which the archive then tells")
+    make.add_argument("--without-interventions", action="store_true", help="leave out those of an earlier run")
     make.add_argument("--output-dir", default="results/archive", help="folder to write to (default %(default)s)")
     verify = commands.add_parser("verify", help="check an archive against its manifest; a line for each fault")
     verify.add_argument("archive", metavar="ZIP")
@@ -54,7 +55,7 @@ def _make(a: argparse.Namespace) -> None:
 
     experiments = [experiment_of(path) for path in a.experiments.split(",") if path]
     settings = json.loads(a.settings) if a.settings else None
-    path = make_archive(a.root, experiments, a.output_dir, settings)
+    path = make_archive(a.root, experiments, a.output_dir, settings, interventions=not a.without_interventions)
     logger("archive").info("wrote %s, SHA-256 %s", path, sha256_file(path))
 
 

@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--phase", required=True)
     p.add_argument("--model", required=True)
     p.add_argument("--experiments", required=True, help="run folders by comma, in the order of the report")
+    p.add_argument("--without-interventions", action="store_true", help="leave out those of an earlier run")
     p.add_argument("--output-dir", help="folder to write to (default ROOT/PHASE/MODEL/report)")
     return p
 
@@ -32,7 +33,7 @@ def main(a: argparse.Namespace) -> None:
     names = [name for name in a.experiments.split(",") if name]
     experiments = [experiment_of(f"{a.phase}/{a.model}/{name}") for name in names]
     output = Path(a.output_dir or Path(a.root, a.phase, a.model, "report"))
-    write_report(a.root, a.phase, a.model, experiments, output)
+    write_report(a.root, a.phase, a.model, experiments, output, interventions=not a.without_interventions)
     logger("report").info("the report is in %s", output / "report.html")
 
 

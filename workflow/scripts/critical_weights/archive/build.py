@@ -43,6 +43,8 @@ def make_archive(
     experiments: Iterable[Experiment],
     output: str | Path,
     settings: Mapping[str, Any] | None = None,
+    *,
+    interventions: bool = True,
 ) -> Path:
     """Write the archive, its manifest and the manifest for people into the folder ``output``.
 
@@ -52,6 +54,7 @@ def make_archive(
         output: folder to write to.
         settings: of the study, without places on this machine (:func:`~critical_weights.archive.config.told_settings`);
             the archive then tells them.
+        interventions: whether they belong to the study; else what an earlier run with them left stays out.
 
     Returns:
         The zip.
@@ -63,7 +66,7 @@ def make_archive(
     """
     root, output = Path(root), Path(output)
     experiments = list(experiments)
-    entries = [entry(path, root) for path in collect(root, experiments)]
+    entries = [entry(path, root) for path in collect(root, experiments, interventions=interventions)]
     names = [experiment.path for experiment in experiments]
     listed = {item["path"]: item for item in entries}
     written = _introduction(root, experiments, settings, {Path(name).name for name in listed})

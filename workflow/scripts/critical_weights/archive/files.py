@@ -7,13 +7,14 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..errors import ArchiveError
 from ..files import read_json
 from ..names import Experiment
-from ..result_paths import EXPORTS
+from ..plots import INTERVENTION_FIGURES
+from ..result_paths import EXPORTS, FORMATS, INTERVENTION_FILES
 from ..run_manifest import NAME as RUN_MANIFEST
 from ..run_manifest import describe
 
@@ -22,7 +23,13 @@ MANIFEST, MANIFEST_MD = "manifest.json", "MANIFEST.md"
 README, CITATION, CONFIG = "README.md", "CITATION.cff", "config.json"
 """What is written for the archive, beside its manifests."""
 SCHEMA_VERSION = "1"
-FOLDERS = ("analysis", "interventions", "report")
+FOLDERS = ("analysis", "report")
+INTERVENTIONS = "interventions"
+_OF_INTERVENTIONS = frozenset([
+    *(f"{name}.csv" for name in INTERVENTION_FILES),
+    *(f"plots/{figure}.{ending}" for figure in INTERVENTION_FIGURES for ending in FORMATS),
+    "plots",  # so that a link in its place is told
+])  # fmt: skip
 MODEL_FACTS = "model.json"
 FILES = (MODEL_FACTS, "calibration.json")
 _REDO = "Run the workflow again"
@@ -70,10 +77,21 @@ def kind_of(path: str) -> Kind:
     return next(known, Kind(re.escape(path), "unknown", "not made by this workflow"))
 
 
-def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
+def on_request(path: PurePath) -> bool:
+    """Say whether a file, by its path below the results, is one that is made only when it is asked for.
+
+    Reports and archives leave these out: nothing makes them again when what they were made from changes. In the folder
+    of the interventions these are all that no report is made from: ``downstream.csv``, and what older code left.
+    """
+    inside = path.parts[3:] if path.parts[2:3] == (INTERVENTIONS,) else ()
+    return path.name in EXPORTS.values() or (bool(inside) and "/".join(inside) not in _OF_INTERVENTIONS)
+
+
+def collect(root: Path, experiments: Iterable[Experiment], *, interventions: bool = True) -> list[Path]:
     """Return the files of the archive, sorted by their path below ``root``.
 
-    Score stores, token ids, exports and hidden files (still being written) are left out.
+    Score stores, token ids, what is made on request and hidden files (still being written) are left out; without
+    ``interventions`` also what an earlier run with them left.
 
     Raises:
         ArchiveError: no experiment is configured, one is not complete or does not match its manifest, a link lies
@@ -95,12 +113,12 @@ def collect(root: Path, experiments: Iterable[Experiment]) -> list[Path]:
     folders = [root / experiment.path for experiment in experiments] + [root / "report"]
     files: list[Path] = []
     for place in dict.fromkeys(root / e.phase / e.model for e in experiments):
-        folders += [place / name for name in FOLDERS]
+        folders += [place / name for name in (*FOLDERS, *([INTERVENTIONS] if interventions else []))]
         files += [place / name for name in FILES]
     for folder in folders:
         files += [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    files = [path for path in files if path.name not in EXPORTS.values() and not _hidden(path.relative_to(root))]
-    kept = {path.relative_to(root).as_posix(): path for path in files}
+    below = [(path.relative_to(root), path) for path in files]
+    kept = {name.as_posix(): path for name, path in below if not on_request(name) and not _hidden(name)}
     _check_names(kept)
     for name, path in kept.items():
         if path.is_symlink() or not path.is_file():

@@ -36,7 +36,13 @@ SECTIONS = (
 
 
 def write_report(
-    root: str | Path, phase: str, model: str, experiments: Iterable[Experiment], output: str | Path
+    root: str | Path,
+    phase: str,
+    model: str,
+    experiments: Iterable[Experiment],
+    output: str | Path,
+    *,
+    interventions: bool = True,
 ) -> None:
     """Write the report's six files.
 
@@ -48,6 +54,7 @@ def write_report(
         model: the model's name.
         experiments: its configured experiments, in the order of the report.
         output: folder to write to.
+        interventions: whether they belong to the study; else what an earlier run with them left is not looked at.
 
     Raises:
         ConfigError: no experiment is configured.
@@ -55,7 +62,7 @@ def write_report(
 
     """
     root, output = Path(root), Path(output)
-    facts = gather(root, phase, model, experiments)
+    facts = gather(root, phase, model, experiments, interventions=interventions)
     values = _shown(root / phase / model, facts) | _overviews(root, f"{phase}/{model}", facts)
     pages = {name: render(f"{name}.j2", values) for name in PAGES}
     for name, text in pages.items():

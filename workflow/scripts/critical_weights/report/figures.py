@@ -39,7 +39,9 @@ def find_figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[dict[
     }
     found |= {section: [] for section in (*SECTIONS_OF_TABLES.values(), MAPS, ELSEWHERE)}
     names = [f"analysis/plots/{figure}.png" for figure in (*SCORE_FIGURES, *ANALYSIS_FIGURES)]
-    for name in (*names, *(f"interventions/plots/{figure}.png" for figure in INTERVENTION_FIGURES)):
+    if facts["validation"] is not None:
+        names += [f"interventions/plots/{figure}.png" for figure in INTERVENTION_FIGURES]
+    for name in names:
         if (folder / name).is_file():
             caption = f"{_words(name)}: {listed(list(facts['metrics']))}"
             found[section_of(Path(name).stem)].append(_figure(folder, name, caption))

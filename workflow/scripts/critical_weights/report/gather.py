@@ -27,7 +27,9 @@ FACTS = "quantitative_results.json"
 _OF_METRIC = ("overall", "store", "quantiles")
 
 
-def gather(root: Path, phase: str, model: str, experiments: Iterable[Experiment]) -> dict[str, Any]:
+def gather(
+    root: Path, phase: str, model: str, experiments: Iterable[Experiment], *, interventions: bool = True
+) -> dict[str, Any]:
     """Return all facts on one (phase, model).
 
     Args:
@@ -35,6 +37,7 @@ def gather(root: Path, phase: str, model: str, experiments: Iterable[Experiment]
         phase: the phase.
         model: the model's name.
         experiments: its configured experiments, in the order of the report.
+        interventions: whether they belong to the study; without them ``validation`` is None, whatever files are there.
 
     Raises:
         ConfigError: no experiment is configured.
@@ -65,14 +68,14 @@ def gather(root: Path, phase: str, model: str, experiments: Iterable[Experiment]
         "experiments": {
             label: {k: v for k, v in run.items() if k not in (*_OF_METRIC, "top")} for label, run in runs.items()
         },
-        **over_metrics(folder),
+        **over_metrics(folder, interventions=interventions),
         "checks": self_checks(metrics),
     }
     gathered["findings"] = findings(gathered)
     return gathered | {KEY: gather_times({label: manifest for label, (_, manifest) in read.items()})}
 
 
-def over_metrics(folder: Path) -> dict[str, Any]:
+def over_metrics(folder: Path, *, interventions: bool) -> dict[str, Any]:
     """Return what the analysis tables and the interventions in a model's folder say; None for a table not there."""
     tables = folder / "analysis"
     structure = read_structure(tables)
@@ -85,7 +88,7 @@ def over_metrics(folder: Path) -> dict[str, Any]:
         "superweights": read_superweights(tables),
         "stability": read_stability(tables),
         "criteria": read_criteria(tables),
-        "validation": read_validation(folder / "interventions"),
+        "validation": read_validation(folder / "interventions") if interventions else None,
     }
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..archive.files import kind_of
+from ..archive.files import INTERVENTIONS, kind_of, on_request
 from ..plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, SCORE_FIGURES
-from ..result_paths import EXPORTS, FORMATS, REPORT_FILES, STUDY_FILES
+from ..result_paths import FORMATS, REPORT_FILES, STUDY_FILES
 from ..run_manifest import NAME as MANIFEST
 from ..tables.markdown import DESCRIBED
 from . import show
@@ -69,17 +69,19 @@ class Group:
     entries: tuple[Entry, ...]
 
 
-def of_model(root: Path, name: str, labels: Iterable[str]) -> list[Group]:
+def of_model(root: Path, name: str, labels: Iterable[str], *, interventions: bool = True) -> list[Group]:
     """Return the files of one phase and model: of its experiments, of all metrics together, of the report.
 
     Args:
         root: the results folder.
         name: ``phase/model``.
         labels: names of its configured experiments.
+        interventions: whether the report tells of any.
 
     """
     groups = [_group(root, f"Experiment {label}", f"{name}/{label}") for label in labels]
-    groups += [_group(root, "All metrics", f"{name}/analysis"), _group(root, "Interventions", f"{name}/interventions")]
+    groups.append(_group(root, "All metrics", f"{name}/analysis"))
+    groups += [_group(root, "Interventions", f"{name}/{INTERVENTIONS}")] if interventions else []
     groups.append(Group("Report", f"{name}/report", _pages(f"{name}/report", REPORT_FILES)))
     facts = [root / name / file for file in ("model.json", "calibration.json")]
     groups.append(Group("Model and texts", name, tuple(_entry(root, [path]) for path in facts if path.is_file())))
@@ -102,7 +104,7 @@ def _group(root: Path, title: str, folder: str) -> Group:
     known = sorted(path for path in inside if not any(part.startswith(".") for part in path.parts))
     pictures: dict[Path, list[Path]] = {}
     for path in known:
-        if path.name not in EXPORTS.values():
+        if not on_request(Path(folder, path)):
             figure = path.parent.name == "plots" and path.suffix[1:] in FORMATS
             pictures.setdefault(path.with_suffix("") if figure else path, []).append(root / folder / path)
     order = sorted(pictures, key=lambda path: (len(path.parts), path))
@@ -186,7 +188,10 @@ def export(root: Path, parts: Mapping[str, Mapping[str, Any]], *, everything: bo
         everything: whether the tables over all models and phases belong to it.
 
     """
-    groups = {name: of_model(root, name, part["experiments"]) for name, part in parts.items()}
+    groups = {
+        name: of_model(root, name, part["experiments"], interventions=part["validation"] is not None)
+        for name, part in parts.items()
+    }
     across = over_all(root) if everything else []
     every = [group for own in groups.values() for group in own] + across
     return {"parts": groups, "across": across, "kinds": kinds(every)}

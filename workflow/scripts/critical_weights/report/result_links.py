@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..archive.files import INTERVENTIONS, on_request
+
 _OF_RUN = ("top_weights.csv", "sensitivity_stats.json", "config.json", "experiment_manifest.json")
 
 
 def result_links(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the files below a model's folder by what they are of; the report has read each of them."""
-    groups = {"all metrics": [*_tables(folder, "analysis"), *_tables(folder, "interventions")],
-              "model and texts": ["model.json", "calibration.json"]}  # fmt: skip
+    of_all = _tables(folder, "analysis")
+    if facts["validation"] is not None:
+        of_all += _tables(folder, INTERVENTIONS)
+    groups = {"all metrics": of_all, "model and texts": ["model.json", "calibration.json"]}
     return groups | {label: [f"{label}/{name}" for name in _OF_RUN] for label in facts["experiments"]}
 
 
 def _tables(folder: Path, name: str) -> list[str]:
-    return sorted(f"{name}/{path.name}" for path in (folder / name).glob("*.csv"))
+    found = (path for path in (folder / name).glob("*.csv") if not on_request(path.relative_to(folder.parents[1])))
+    return sorted(f"{name}/{path.name}" for path in found)
