@@ -13,6 +13,7 @@ from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError, ModelError
 from critical_weights.files import read_json
 from critical_weights.model.libraries import import_libraries
+from critical_weights.model.source import check_unchanged, model_folder
 from critical_weights.names import parse_k
 from critical_weights.validation.harness import go_offline, require_harness
 
@@ -62,6 +63,7 @@ def main(a: argparse.Namespace) -> None:
     from critical_weights.validation.harness import Harness, load_tokenizer
 
     record, facts = read_json(a.record), read_json(a.facts)
+    check_unchanged(model_folder(record), facts)
     if facts["checkpoint_dtype"] not in DTYPES:
         raise ModelError(f"weights stored as {facts['checkpoint_dtype']} cannot be changed one by one")
     selections = read_selections(a.selections, a.facts, parse_k(a.k) if a.k else None)

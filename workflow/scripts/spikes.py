@@ -10,6 +10,7 @@ from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError
 from critical_weights.files import read_json, write_json
 from critical_weights.model.libraries import import_libraries
+from critical_weights.model.source import check_unchanged, model_folder
 from critical_weights.superweights.published import check_published, published_weights
 from critical_weights.superweights.record import profile_table, record_of
 from critical_weights.superweights.rule import SpikeRule
@@ -56,8 +57,9 @@ def main(a: argparse.Namespace) -> None:
     from critical_weights.scoring.spikes import detect
 
     record, facts = read_json(a.record), read_json(a.facts)
+    check_unchanged(model_folder(record), facts)
     texts = read_tokens(a.tokens)["calibration"][: a.texts]
-    published = check_published(published_weights(facts["repo"]), facts, record["path"])
+    published = check_published(published_weights(facts["repo"]), facts, model_folder(record))
     device = choose_device(a.device)
     dtype = choose_dtype(a.dtype, facts, device)
     lengths = [len(ids) for ids in texts]

@@ -12,6 +12,7 @@ from typing import Any
 from critical_weights.cli import run_stage
 from critical_weights.files import read_json, write_json
 from critical_weights.model.libraries import import_libraries
+from critical_weights.model.source import check_unchanged, model_folder
 from critical_weights.tables.interventions import INTERVENTIONS_TABLE, SINGLE_SCORES, SINGLE_WEIGHTS, TEXTS_TABLE
 from critical_weights.tables.schema import write_table
 from critical_weights.texts.tokens_file import read_tokens
@@ -69,10 +70,11 @@ def main(a: argparse.Namespace) -> None:
     from critical_weights.validation.validation import validate
 
     start = time.monotonic()
-    facts = read_json(a.facts)
+    record, facts = read_json(a.record), read_json(a.facts)
+    check_unchanged(model_folder(record), facts)
     device = choose_device(a.device)
     dtype = choose_dtype(a.dtype, facts, device)
-    model, spare = load_whole(read_json(a.record), facts, dtype, device)
+    model, spare = load_whole(record, facts, dtype, device)
     loaded = time.monotonic()
     tables = validate(model, facts, read_tokens(a.tokens), a.stores, settings, device=device, spare=spare)
     folder = Path(a.output_dir)

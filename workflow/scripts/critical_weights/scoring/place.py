@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ..model.load import load_model
+from ..model.source import model_folder
 from .engine import Placed
 from .memory_plan import MemoryPlan
 from .weights import StreamedWeights, empty_model
@@ -31,7 +32,7 @@ def place_model(
     """
     if plan.placement != "streamed":
         return load_model(record, dtype, device), Placed(plan.placement, plan.blocks)
-    folder = Path(record["path"])
+    folder = model_folder(record)
     model = empty_model(folder, dtype)
     weights = StreamedWeights(model, folder, device)
     return model, Placed(plan.placement, plan.blocks, weights, device)

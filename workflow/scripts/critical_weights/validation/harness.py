@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, ModelError, unknown
 from ..log import logger
+from ..model.source import model_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -88,7 +89,7 @@ def load_tokenizer(record: Mapping[str, Any]) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(record["path"], trust_remote_code=False, local_files_only=True)
+        return AutoTokenizer.from_pretrained(model_folder(record), trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"model '{record['model']}' has no tokenizer that can be loaded: {error}") from error
 
