@@ -117,6 +117,15 @@ def test_long_texts_are_cut_and_counted_at_the_last_length_that_fits(tmp_path: P
     assert _tokenize(path, max_length=max(lengths)).facts["n_cut"] == 0
 
 
+def test_duplicates_are_counted_after_the_cut(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = _file(tmp_path / "a.txt", *(f"the cat {word}" for word in ("sat", "sang", "slept", "sat")), "a small boat")
+    length = len(_ids("the cat"))
+    assert _tokenize(path).facts["n_duplicates"] == 1
+    with caplog.at_level("INFO", "critical_weights"):
+        assert _tokenize(path, max_length=length).facts["n_duplicates"] == 3
+    assert "calibration: 3 of 5 texts have the same tokens as another one" in caplog.messages
+
+
 def test_beyond_max_samples_the_seed_draws_and_the_order_stays(tmp_path: Path) -> None:
     texts = [f"{a} {b}" for a in ("red", "blue", "green", "old") for b in ("cat", "mat", "hat", "boat", "coat")]
     path = _file(tmp_path / "a.txt", *texts, "", "x")
@@ -209,10 +218,41 @@ def test_max_length_is_lowered_to_the_models_positions(
     assert "calibration: 1 of 1 texts cut to 16 tokens" in caplog.messages
 
 
+@pytest.mark.parametrize("positions, length", [(-1, 12), (0, 12), (1, None), (5, 5)])
+def test_a_limit_that_is_none_is_no_limit(
+    settings: dict[str, Any], tmp_path: Path, positions: int, length: int | None
+) -> None:
+    """XLNet's config says -1."""
+    folder = save_tiny_folder(tmp_path / "tiny", "llama")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": positions}))
+    if length is None:
+        with pytest.raises(ConfigError, match="max_length 1"):
+            _calibrate(folder, settings)
+    else:
+        assert _calibrate(folder, settings)[0]["max_length"] == length
+
+
 def test_overlap_is_refused_with_its_count(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     both = _file(tmp_path / "both.txt", "fresh words here", f"  {SENTENCES[1]} ", SENTENCES[0], SENTENCES[0])
     with pytest.raises(TextError, match="2 evaluation texts are calibration texts too, first 'A small boat"):
         _calibrate(folder, settings, evaluation=str(both), max_samples=100)
+
+
+def test_texts_that_are_equal_after_the_cut_are_overlap(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Of texts that begin alike nothing else may be left; runs of 13 tokens do not tell of so short ones."""
+    ids = _ids(SENTENCES[0])
+    length = 12
+    other = TOKENIZER.decode(ids[:length]) + " sun and moon"
+    assert _ids(other)[:length] == ids[:length]
+    both = str(_file(tmp_path / "both.txt", "fresh words here", other))
+    words = (
+        f"1 evaluation texts are .* too when cut to {length} tokens, first 'The cat.*: remove .*, raise max_length, or"
+    )
+    with pytest.raises(TextError, match=words):
+        _calibrate(folder, settings, evaluation=both, max_samples=100, max_length=length)
+    _, tokens = _calibrate(folder, settings, evaluation=both, max_samples=100, max_length=length + 1)
+    assert tokens["evaluation"][1] == _ids(other)[: length + 1]
 
 
 def test_a_word_in_common_is_no_overlap(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:

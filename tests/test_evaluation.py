@@ -153,3 +153,13 @@ def test_bootstrap_against_a_plain_loop() -> None:
         assert np.allclose([low[condition], high[condition]], np.quantile(drawn, [0.025, 0.975]))
     assert np.isnan([mean[2], low[2], high[2]]).all()
     assert per_token(change[:1], predicted, np.ones((1, 6))).shape == (1, 1)
+
+
+def test_one_text_has_no_interval() -> None:
+    """Every draw of it is the same: an interval of no width would tell of certainty."""
+    change, predicted = np.array([[1.0, 3.5], [3.0, np.nan], [np.inf, np.nan]]), np.array([2, 4])
+    mean, low, high = intervals(change, predicted, 100, 7)
+    assert np.allclose(mean[:2], [0.75, 1.5])
+    assert low[0] < mean[0] < high[0]
+    assert np.isnan([*low[1:], *high[1:], mean[2]]).all()
+    assert np.isnan(intervals(change[:1, :1], predicted[:1], 100, 7)[1:]).all()

@@ -10,12 +10,20 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from critical_weights.errors import ModelError
 from critical_weights.files import sha256_file, sha256_json
-from critical_weights.model.facts import _sizes, describe_model, describe_tensors, find_blocks, stored_dtype
+from critical_weights.model.facts import (
+    _sizes,
+    describe_model,
+    describe_tensors,
+    find_blocks,
+    max_positions,
+    stored_dtype,
+)
 from critical_weights.model.source import fetch_model
 from critical_weights.structure.attention_heads import heads_of
 from tiny_models import NAMES, save_tiny_folder, tiny_model
@@ -337,6 +345,37 @@ def test_a_config_without_dtype_takes_the_files_one(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"model\.safetensors is cut short or damaged"):
         describe_model(_record(folder))
     assert stored_dtype([]) == "float32"
+
+
+def test_the_dtype_is_that_of_the_files_whatever_the_config_names(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Weights that are stored in float32 were once rounded to the bfloat16 of a config."""
+    with caplog.at_level("INFO", "critical_weights"):
+        describe_model(_record(folder))
+        assert caplog.messages == []
+        _change_config(folder, dtype="float32")
+        assert describe_model(_record(folder))["checkpoint_dtype"] == "bfloat16"
+    assert caplog.messages == ["config.json names float32, but the weights are stored as bfloat16: that counts"]
+
+
+def test_of_several_types_that_of_most_weights_counts(folder: Path) -> None:
+    """Norms are often kept in float32, and may come first and be the more tensors."""
+    file = folder / "model.safetensors"
+    weights = {name: w.to(torch.float32 if w.dim() == 1 else torch.float16) for name, w in load_file(file).items()}
+    weights |= {f"a{i}": torch.ones(1) for i in range(50)} | {"mask": torch.ones(10**5, dtype=torch.bool)}
+    save_file(weights, file, metadata={"format": "pt"})
+    assert stored_dtype([file]) == "float16"
+
+
+@pytest.mark.parametrize(
+    "model_type, settings, limit",
+    [("llama", {"max_position_embeddings": 32}, 32), ("gpt2", {"n_positions": 16}, 16), ("mpt", {"max_seq_len": 8}, 8),
+     ("xlnet", {}, None), ("mamba", {}, None)],
+)  # fmt: skip
+def test_how_many_positions_a_config_allows(model_type: str, settings: dict[str, int], limit: int | None) -> None:
+    """MPT's limit has a name of its own; XLNet says -1, and Mamba has none."""
+    assert max_positions(AutoConfig.for_model(model_type, **settings)) == limit
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from transformers import PreTrainedModel
 
 from critical_weights.errors import ModelError
 from critical_weights.model import load as model_load
+from critical_weights.model.facts import describe_model
 from critical_weights.model.load import choose_device, choose_dtype, load_model
 from critical_weights.model.source import fetch_model
-from critical_weights.scoring.weights import empty_model
+from critical_weights.scoring.weights import StreamedWeights, empty_model
 from tiny_models import save_tiny_folder
 
 CPU = torch.device("cpu")
@@ -46,6 +48,46 @@ def test_every_weight_is_the_files_in_the_dtype_asked_for(folder: Path, dtype: t
         assert parameter.requires_grad
         assert parameter.dtype == dtype
         assert torch.equal(parameter, stored[name].to(dtype))
+
+
+def test_weights_are_not_rounded_to_what_the_config_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_load, "multiplies", lambda dtype, device: True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    facts = describe_model(fetch_model("mine", "local", path=str(folder)))
+    model = _load(folder, choose_dtype("auto", facts, CPU))
+    stored = load_file(folder / "model.safetensors")
+    assert all(torch.equal(parameter, stored[name]) for name, parameter in model.named_parameters())
+
+
+def _stream(folder: Path) -> tuple[PreTrainedModel, StreamedWeights]:
+    model = empty_model(folder, torch.float32)
+    return model, StreamedWeights(model, folder, CPU)
+
+
+@pytest.mark.parametrize("first", ["model.embed_tokens.weight", "lm_head.weight"])
+def test_a_tied_tensor_is_read_under_whichever_name_it_has(tmp_path: Path, first: str) -> None:
+    folder = save_tiny_folder(tmp_path / "tied", "llama_tied")
+    stored = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+    _rewrite(folder, {"model.embed_tokens.weight": None, first: stored})
+    model, weights = _stream(folder)
+    for _ in range(2):
+        with weights.loaded(["model.embed_tokens.weight"]):
+            assert torch.equal(model.model.embed_tokens.weight, stored)
+            assert model.lm_head.weight is model.model.embed_tokens.weight
+        assert model.lm_head.weight.is_meta
+    assert torch.equal(weights.rows("model.embed_tokens.weight", torch.tensor([1, 4])), stored[[1, 4]])
+    assert torch.equal(weights.rows("model.embed_tokens.weight", slice(2, 5)), stored[2:5])
+
+
+def test_a_tensor_that_no_file_has_is_named_where_it_is_streamed(tmp_path: Path) -> None:
+    folder = save_tiny_folder(tmp_path / "tied", "llama_tied")
+    _rewrite(folder, {"model.embed_tokens.weight": None})
+    _, weights = _stream(folder)
+    with pytest.raises(ModelError, match=r"the checkpoint lacks model\.embed_tokens\.weight"):
+        weights.rows("model.embed_tokens.weight", slice(1))
+    with pytest.raises(ModelError, match=r"lacks 1 tensors .* first model\.embed_tokens\.weight"):
+        weights.loaded(["model.embed_tokens.weight"]).__enter__()
 
 
 def test_several_files_are_one_model(tmp_path: Path, folder: Path) -> None:

@@ -11,12 +11,14 @@ import torch
 from critical_weights.compare.known_facts import KNOWN_SIZES, known_facts
 from critical_weights.errors import ModelError
 from critical_weights.model.facts import describe_model
+from critical_weights.model.load import load_model
 from critical_weights.model.plan import CONFIGS, facts_of_config, find_config, plan_table, to_markdown
 from critical_weights.model.source import fetch_model
-from critical_weights.scoring.memory_plan import PLACEMENTS, USABLE, MemoryPlan, plan_memory
+from critical_weights.scoring.memory_parts import is_eager
+from critical_weights.scoring.memory_plan import PLACEMENTS, USABLE, MemoryPlan, largest_share, plan_memory
 from scoring_inputs import write_inputs
 from script_call import call_script
-from tiny_models import NAMES, save_tiny_folder
+from tiny_models import EAGER, NAMES, save_tiny_folder
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -152,3 +154,62 @@ def test_score_plans_with_the_dense_scores_of_its_own_family(tmp_path: Path, mon
     for dense in ("gradsq,mag", "true", "false"):
         assert call_script("score", *given, f"--dense={dense}", f"--output-dir={tmp_path / 'scores'}") == 1
     assert seen == [1, 4, 0]
+
+
+@pytest.mark.parametrize("family", ["forward", "gradient", "curvature"])
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_attention_that_is_not_fused_is_planned_by_the_square_of_the_longest_text(family: str, placement: str) -> None:
+    facts = facts_of_config(CONFIGS / "gpt2.json", "gpt2")
+
+    def total(architecture: str | None, lengths: list[int]) -> int:
+        given = facts | {"architecture": architecture}
+        return plan_memory(family, given, lengths, torch.bfloat16, CPU, placement=placement, available=10**15).total
+
+    short, long = [100] * 20, [1000] * 2
+    fused = [total("GPT2LMHeadModel", lengths) for lengths in (short, long)]
+    assert [total(None, lengths) for lengths in (short, long)] == fused
+    assert [total("OfNobody", lengths) for lengths in (short, long)] == fused
+    layers = {"forward": 0, "gradient": 2 * 12, "curvature": 3 * 12}[family] if placement == "resident" else 0
+    for architecture in ("GptOssForCausalLM", "BloomForCausalLM"):
+        more = [total(architecture, lengths) - least for lengths, least in zip((short, long), fused, strict=True)]
+        matrix = 2000 * 12 * 1000 * 4  # tokens, heads, tokens, float32
+        assert 2 + layers <= more[1] / matrix <= 2 * (3 + layers)  # a chunk of the head may have hidden some
+        assert more[0] <= more[1] / 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attention_is_planned_as_transformers_chooses_it(name: str, tmp_path: Path) -> None:
+    folder = save_tiny_folder(tmp_path / name, name)
+    record = fetch_model("m", "local", path=str(folder))
+    model = load_model(record, torch.float32, CPU)
+    assert is_eager(describe_model(record)) == (model.config._attn_implementation == "eager") == (name in EAGER)
+
+
+def test_curvature_in_memory_is_planned_with_attention_that_no_kernel_fuses() -> None:
+    """Second derivatives take the plain formula: by the square of the longest text, for every architecture."""
+    facts = facts_of_config(CONFIGS / "gpt2.json", "gpt2")
+    one, two, wide = (
+        plan_memory("curvature", facts, lengths, torch.float32, CPU, placement="resident", available=1 << 50).parts
+        for lengths in ([512], [512, 512], [1024])
+    )
+    assert one["attention"] == two["attention"] == 512 * 12 * 512 * 4 * (4 + 7 * 12)
+    assert wide["attention"] == 4 * one["attention"]
+    gradient = plan_memory("gradient", facts, [512], torch.float32, CPU, placement="resident", available=1 << 50)
+    assert "attention" not in gradient.parts
+
+
+def test_a_plan_for_several_processes_covers_the_most_tokens_and_the_longest_text() -> None:
+    facts = facts_of_config(CONFIGS / "gpt2.json", "gpt2") | {"architecture": "BloomForCausalLM"}
+    dealt = [[900], [500, 500], [10]]
+    lengths = largest_share(dealt)
+    assert (sum(lengths), max(lengths)) == (1000, 900)
+    assert largest_share([[]]) == []
+    assert sum(largest_share([[4, 4]])) == 8
+    for placement in PLACEMENTS:
+        for family in ("forward", "gradient", "curvature"):
+
+            def total(lengths: list[int], family: str = family, placement: str = placement) -> int:
+                return plan_memory(family, facts, lengths, torch.float32, CPU, placement=placement,
+                                   available=10**15).total  # fmt: skip
+
+            assert total(lengths) >= max(map(total, dealt)) > 0

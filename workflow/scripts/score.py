@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from critical_weights.cli import run_stage
 from critical_weights.errors import ConfigError
@@ -15,7 +16,11 @@ from critical_weights.files import read_json, write_json
 from critical_weights.log import logger
 from critical_weights.metrics import FAMILIES, family_metrics
 from critical_weights.model.libraries import import_libraries
+from critical_weights.model.source import check_unchanged, model_folder
 from critical_weights.texts.tokens_file import read_tokens
+
+if TYPE_CHECKING:
+    import torch
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,12 +93,13 @@ def score(a: argparse.Namespace) -> None:
     from critical_weights.model.load import choose_device, choose_dtype
     from critical_weights.scoring.determinism import be_deterministic
     from critical_weights.scoring.family import ScoringSettings, score_family
-    from critical_weights.scoring.memory_plan import free_memory, plan_memory
+    from critical_weights.scoring.memory_plan import free_memory, largest_share, plan_memory
     from critical_weights.scoring.place import place_model
     from critical_weights.scoring.processes import shares, together
     from critical_weights.scoring.settings import choose_dense
 
-    facts = read_json(a.facts)
+    record, facts = read_json(a.record), read_json(a.facts)
+    check_unchanged(model_folder(record), facts)
     static = a.family == "static"
     calibration = None if static else read_json(a.calibration)
     texts = [] if static else read_tokens(a.tokens, calibration)["calibration"]
@@ -105,14 +111,14 @@ def score(a: argparse.Namespace) -> None:
         dtype = processes.agree(dtype)  # nodes may differ in what they have instructions for
         plan, dense = None, frozenset()
         if processes.leads:  # the free memory that it sees is for all of them
-            longest = max(([len(ids) for ids in own] for own in shares(texts, processes.count)), key=sum)
+            lengths = largest_share([[len(ids) for ids in own] for own in shares(texts, processes.count)])
             free = free_memory(device) // (processes.count if device.type == "cpu" else 1)
             dense = choose_dense(a.dense, facts, Path(a.output_dir))
             whole = sum(metric.name in dense for metric in family_metrics(a.family))
-            plan = plan_memory(a.family, facts, longest, dtype, device, placement=a.placement, available=free,
+            plan = plan_memory(a.family, facts, lengths, dtype, device, placement=a.placement, available=free,
                                probes=a.probes, dense=whole)  # fmt: skip
         plan, dense = processes.agree((plan, dense))
-        model, placed = place_model(read_json(a.record), plan, dtype, device)
+        model, placed = place_model(record, plan, dtype, device)
         placed = replace(placed, processes=processes)
         loaded = time.monotonic() - start
         settings = ScoringSettings(candidates=a.candidates, dense=dense, probes=a.probes, seed=a.seed)
@@ -121,15 +127,28 @@ def score(a: argparse.Namespace) -> None:
         )
     if a.timing and processes.leads:
         figures["stages"] = {"load": loaded, **figures["stages"]}
-        figures["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
         figures["placement"] = plan.placement
         figures["processes"] = processes.count
         figures["planned_memory_bytes"] = plan.total
         figures["threads"] = torch.get_num_threads()
-        figures["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        if device.type == "cuda":
-            figures["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
+        figures["peak_memory_bytes"] = peak_memory()
+        figures |= device_figures(device)
         write_json(a.timing, figures)
+
+
+def device_figures(device: torch.device) -> dict[str, str | int]:
+    """Return the name of the device that computed and, of a GPU, the most bytes of its memory that were taken."""
+    import torch
+
+    if device.type != "cuda":
+        return {"device": "cpu"}
+    memory = torch.cuda.max_memory_allocated(device)
+    return {"device": torch.cuda.get_device_name(device), "peak_device_memory_bytes": memory}
+
+
+def peak_memory() -> int:
+    """Return the most bytes of host memory that this process has had; the system tells kilobytes, but macOS bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,16 @@ def intervals(change: Floats, predicted: NDArray[np.int64], draws: int, seed: in
         draws: number of draws (Efron 1979, percentile interval).
         seed: of the draws; the same texts are drawn for every condition, so that conditions can be compared.
 
+    Returns:
+        The bounds are NaN where fewer than two texts are finite: one text tells nothing of how much they differ.
+
     """
     mean = per_token(change, predicted, np.ones((1, len(predicted))))[:, 0]
     drawn = per_token(change, predicted, bootstrap_multiplicities(len(predicted), draws, seed))
     with np.errstate(invalid="ignore"):
         low, high = quantiles(drawn)
-    return mean, low, high
+    several = np.isfinite(change).sum(1) > 1
+    return mean, np.where(several, low, np.nan), np.where(several, high, np.nan)
 
 
 def quantiles(drawn: Floats) -> tuple[Floats, Floats]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -18,7 +18,7 @@ from ..files import sha256_file, sha256_json
 from ..log import logger
 from .config import refuse_quantised
 from .safetensors_read import stored_tensors
-from .source import check_folder
+from .source import check_folder, model_folder
 
 STORED_IN_OUT = ("Llama4TextExperts",)
 """Classes of fused experts that store (expert, in, out) and do not say so by transformers' ``is_transposed``."""
@@ -44,10 +44,9 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
         ModelError: the config cannot be read, needs remote code, or is quantised, or a file of weights is damaged.
 
     """
-    folder = Path(record["path"])
+    folder = model_folder(record)
     files = check_folder(folder)
-    for file in files:
-        stored_tensors(file)  # a file that is cut short is told here, before the hours of scoring
+    stored = stored_dtype(files)  # a file that is cut short is told here, before the hours of scoring
     config = read_config(folder)
     model = build_empty(config, folder.name)
     tensors = describe_tensors(model, include_1d=include_1d)
@@ -55,6 +54,9 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
         {"name": f.name, "bytes": f.stat().st_size, "sha256": sha256_file(f)} for f in [folder / "config.json", *files]
     ]
     analysed = [t for t in tensors if t["analysed"]]
+    named = str(config.dtype or stored).removeprefix("torch.")
+    if named != stored:
+        logger(__name__).info("config.json names %s, but the weights are stored as %s: that counts", named, stored)
     for tensor in tensors:
         if tensor["kind"] == "other":
             logger(__name__).info("%s: its module is of no known kind; axes taken as stored", tensor["name"])
@@ -66,7 +68,7 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
         "checkpoint": record["checkpoint"],
         "architecture": type(model).__name__,
         "model_type": config.model_type,
-        "checkpoint_dtype": str(config.dtype).removeprefix("torch.") if config.dtype else stored_dtype(files),
+        "checkpoint_dtype": stored,
         **_sizes(config),
         "n_tensors": len(tensors),
         "n_weights": sum(t["numel"] for t in tensors),
@@ -120,23 +122,19 @@ def _first_lines(error: Exception) -> str:
 
 
 def stored_dtype(files: list[Path]) -> str:
-    """Return the dtype of the first floating tensor in safetensors files, for a config that names none.
+    """Return the floating type that most weights of safetensors files are stored in, whatever the config says.
 
     Raises:
         ModelError: a file is damaged.
 
     """
     names = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+    weights = Counter({"F32": 0})
     for file in files:
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                stored = [tensors.get_slice(name).get_dtype() for name in tensors.keys()]  # noqa: SIM118 (no dict)
-        except SafetensorError as error:
-            raise ModelError(f"{file.name} is cut short or damaged ({error})", fix="Fetch or copy it again") from error
-        for dtype in stored:
-            if dtype in names:
-                return names[dtype]
-    return "float32"
+        for tensor in stored_tensors(file).values():
+            if tensor.dtype in names:
+                weights[tensor.dtype] += prod(tensor.shape)
+    return names[weights.most_common(1)[0][0]]
 
 
 def _sizes(config: PreTrainedConfig) -> dict[str, int | None]:
@@ -150,8 +148,17 @@ def _sizes(config: PreTrainedConfig) -> dict[str, int | None]:
         "n_kv_heads": _kv_heads(text) or heads,
         "head_dim": getattr(text, "head_dim", None),
         "intermediate_size": getattr(text, "intermediate_size", None),
-        "max_positions": getattr(text, "max_position_embeddings", None),
+        "max_positions": max_positions(text),
     }
+
+
+def max_positions(text: PreTrainedConfig) -> int | None:
+    """Return how many tokens a text may have by a config: None where it sets no limit, as XLNet's -1 does."""
+    for name in ("max_position_embeddings", "max_seq_len"):  # MPT's has the second name
+        limit = getattr(text, name, None)
+        if isinstance(limit, int) and limit >= 1:
+            return limit
+    return None
 
 
 def _kv_heads(text: PreTrainedConfig) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 from ..errors import ModelError, unknown
 from ..log import choice, logger
 from .facts import UNUSABLE
+from .source import model_folder
 
 DTYPES = {
     "float64": torch.float64,
@@ -90,7 +90,7 @@ def load_model(record: dict[str, Any], dtype: torch.dtype, device: torch.device)
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    folder = Path(record["path"])
+    folder = model_folder(record)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -59,8 +59,7 @@ def run_processes(count: int, script: Path, arguments: Sequence[str], log: str |
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SAID] = str(Path(folder) / "said")
         os.environ[LOG] = log or ""
-        threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-        os.environ["OMP_NUM_THREADS"] = str(max(1, threads // count))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, _threads() // count))
         try:
             elastic_launch(config, sys.executable)(str(script), *arguments)
         except ChildFailedError as error:
@@ -70,6 +69,12 @@ def run_processes(count: int, script: Path, arguments: Sequence[str], log: str |
                 raise KeyboardInterrupt from error
             return EXIT_TERMINATED
     return 0
+
+
+def _threads() -> int:
+    """Return how many threads this process may use: OMP_NUM_THREADS, of a list (one a level) the first, or all."""
+    outer = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(outer) if outer.isdecimal() else os.cpu_count() or 1
 
 
 def _status(codes: Mapping[int, int]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import transformers
 
 from ..metrics import family_metrics
 from .curvature import PROBE_BYTES
@@ -35,6 +36,7 @@ class Sizes:
         layers: blocks.
         hidden: width of the residual stream.
         heads: attention heads.
+        eager: whether attention makes a matrix of its weights, for want of a fused kernel for the architecture.
         vocabulary: rows of embedding and head.
         tokens: of all texts.
         batch: padded tokens of a batch.
@@ -57,6 +59,7 @@ class Sizes:
     layers: int
     hidden: int
     heads: int
+    eager: bool
     vocabulary: int
     tokens: int
     batch: int
@@ -80,6 +83,10 @@ class Sizes:
     def graph(self) -> int:
         """Bytes of what a block holds for one batch: its inputs and output gradients, and what autograd keeps."""
         return int(2.0 * self.batch * (self.ends + 8 * self.hidden) * self.size)
+
+    def attention(self, tokens: int) -> int:
+        """Bytes of one layer's weights of attention for so many tokens, where no fused kernel does without them."""
+        return tokens * self.heads * self.widest * max(self.size, 4)
 
     @property
     def logits(self) -> int:
@@ -109,6 +116,7 @@ def read_sizes(
         "layers": facts["n_layers"] or 1,
         "hidden": hidden,
         "heads": facts["n_heads"] or 1,
+        "eager": is_eager(facts),
         "vocabulary": vocabulary,
         "tokens": sum(lengths),
         "widest": max(lengths, default=1),
@@ -117,6 +125,12 @@ def read_sizes(
         "analysed": max((t["numel"] for t in facts["tensors"] if t["analysed"]), default=0),
     }
     return found, block
+
+
+def is_eager(facts: Mapping[str, Any]) -> bool:
+    """Return whether transformers has no fused attention (SDPA) for an architecture; it takes that where it can."""
+    architecture = getattr(transformers, facts.get("architecture") or "", None)
+    return not getattr(architecture, "_supports_sdpa", True)
 
 
 def resident_parts(family: str, s: Sizes, by_text: bool) -> dict[str, int]:
@@ -128,6 +142,10 @@ def resident_parts(family: str, s: Sizes, by_text: bool) -> dict[str, int]:
         "logits": 3 * s.batch * s.vocabulary * max(s.size, 4),
         "scores of one tensor": s.wide * max(s.largest, s.vocabulary * s.hidden) + s.scored,
     }
+    if family == "curvature":  # text by text; no fused attention has a second derivative
+        parts["attention"] = s.attention(s.widest) * (4 + (15 if s.eager else 7) * s.layers)
+    elif s.eager:  # a graph keeps two or three of them a layer
+        parts["attention"] = s.attention(s.batch) * (4 + (3 * s.layers if family == "gradient" else 0))
     if by_text:
         caught = s.layers * s.ends * s.size + s.vocabulary * max(s.size, 4)
         parts["caught for single texts"] = s.tokens * caught
@@ -151,6 +169,7 @@ def block_parts(placement: str, family: str, s: Sizes, by_text: bool) -> dict[st
     }
     head = chunk * (s.size + sums) + s.logits + s.batch * s.rows * 4
     body = s.block * sums + s.graph + (0 if placement == "blocks" else s.block * s.size)
+    body += 5 * s.attention(s.batch) if s.eager else 0
     if by_text:
         parts["caught for single texts"] = s.tokens * s.ends * s.size
     if family == "curvature":
@@ -158,7 +177,7 @@ def block_parts(placement: str, family: str, s: Sizes, by_text: bool) -> dict[st
         body += s.block * s.size + min(
             s.probes * s.block * (s.size + s.wide), max(s.block * (s.size + s.wide), SHARED_BYTES)
         )
-        body += s.largest * s.wide + s.graph + 12 * s.batch * s.heads * s.widest * max(s.size, 4)
+        body += s.largest * s.wide + s.graph + 12 * s.attention(s.batch)
         head += chunk * 2 * (s.size + s.wide) + 6 * s.batch * s.rows * s.wide
         head += s.probes * s.tokens * s.hidden * (s.wide + 2 * s.size)
         rows = min(s.tokens, s.vocabulary) * s.hidden + s.outside

@@ -120,6 +120,20 @@ def plan_memory(
     return _told(chosen, family)
 
 
+def largest_share(dealt: Sequence[Sequence[int]]) -> list[int]:
+    """Return lengths of texts that take as much memory as any process's share: a plan is made for all of them.
+
+    One process may have the most tokens and another the longest text, so these have both.
+
+    Args:
+        dealt: tokens of each text of each process.
+
+    """
+    tokens = max(map(sum, dealt))
+    widest = max((length for own in dealt for length in own), default=0)
+    return [widest] * (tokens // widest) + [tokens % widest] if widest else []
+
+
 def _told(plan: MemoryPlan, family: str) -> MemoryPlan:
     """Say when what single texts do is not kept."""
     if family == "gradient" and not plan.blocks.by_text:

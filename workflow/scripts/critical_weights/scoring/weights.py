@@ -95,7 +95,9 @@ class StreamedWeights:
         self._mapping = get_model_conversion_mapping(model)
         self._files: dict[str, Path] = {}
         self._keys: dict[str, list[str]] = {}
+        self._read_as: dict[str, str] = {}
         self._map_keys(check_folder(folder))
+        self._map_ties()
 
     def _map_keys(self, files: list[Path]) -> None:
         """Find out for each checkpoint tensor which of the model's tensors it goes into."""
@@ -111,6 +113,17 @@ class StreamedWeights:
                         target = key
                     self._files[key] = path
                     self._keys.setdefault(target, []).append(key)
+
+    def _map_ties(self) -> None:
+        """Read a tied tensor under its first name, also where the checkpoint has it under another one alone."""
+        names: dict[int, list[str]] = {}
+        for name, parameter in self._model.named_parameters(remove_duplicate=False):
+            names.setdefault(id(parameter), []).append(name)
+        for first, *others in names.values():
+            stored = [name for name in others if name in self._keys]
+            if first not in self._keys and stored:
+                self._keys[first] = self._keys.pop(stored[0])
+                self._read_as |= dict.fromkeys(self._keys[first], first)
 
     def _sources(self, names: Collection[str]) -> dict[str, list[str]]:
         """Return model tensor -> checkpoint keys, for the targets in the parts that hold ``names``."""
@@ -134,7 +147,8 @@ class StreamedWeights:
             slices: dict[str, Any] = {}
             for file in files:
                 held = file.__enter__()
-                slices |= {key: held.get_slice(key) for key in held.keys() if key in wanted}  # noqa: SIM118
+                for key in sorted(wanted.intersection(held.keys())):
+                    slices[self._read_as.get(key, key)] = held.get_slice(key)
             transformers_logging.disable_progress_bar()
             config = LoadStateDictConfig(
                 dtype=self._dtype, device_map={"": self._device}, weight_mapping=list(self._mapping)
@@ -172,8 +186,14 @@ class StreamedWeights:
             name: the model's tensor.
             rows: a slice, or ascending row indices.
 
+        Raises:
+            ModelError: the checkpoint has no such tensor.
+
         """
-        (key,) = self._keys[name]
+        keys = self._keys.get(name)
+        if not keys:
+            raise ModelError(f"the checkpoint lacks {name}")
+        (key,) = keys
         # A memory map reads just these rows (plain reads fetch the whole tensor); the copy outlives it.
         with safe_open(self._files[key], framework="pt", device="cpu", backend="mmap") as file:
             view = file.get_slice(key)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, TextError
 from ..files import sha256_file, sha256_json
 from ..log import logger
-from ..model.source import RESOURCES
+from ..model.source import RESOURCES, model_folder
 from .dataset_texts import label
 from .shared_runs import count_overlap
 from .tokenizer_files import has_tokenizer, tokenizer_files
@@ -86,7 +86,8 @@ def tokenize(
     """Turn a text file into token ids, exactly as the tokenizer's default call gives them.
 
     Blank texts and texts under two tokens are dropped first; then, if more than ``max_samples`` are left, the seed
-    draws that many, in file order; then each is cut to ``max_length`` tokens. Duplicates are kept and counted.
+    draws that many, in file order; then each is cut to ``max_length`` tokens. Duplicates, texts of the same ids after
+    the cut, are kept and counted.
 
     Args:
         source: ``default`` or a file.
@@ -120,6 +121,9 @@ def tokenize(
         logger(__name__).info("%s: %d of %d texts cut to %d tokens", use, cut, len(kept), max_length)
     ids = [encoded[i][:max_length] for i in kept]
     kept_texts = [texts[i] for i in kept]
+    repeated = len(ids) - len(set(map(tuple, ids)))
+    if repeated:
+        logger(__name__).info("%s: %d of %d texts have the same tokens as another one", use, repeated, len(ids))
     lengths = [len(x) for x in ids]
     facts = {
         "source": "default" if source == "default" else path.name,
@@ -132,7 +136,7 @@ def tokenize(
         "n_too_short": len(texts) - len(usable),
         "n_not_drawn": len(usable) - len(kept),
         "n_cut": cut,
-        "n_duplicates": len(kept_texts) - len(set(kept_texts)),
+        "n_duplicates": repeated,
         "lengths": {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
     }
     return TokenizedTexts(ids, facts, kept_texts)
@@ -177,13 +181,7 @@ def calibrate(
     }
     for use, origin in (origins or {}).items():
         both[use].facts.update(source=label(origin), dataset=origin)
-    shared = {t.strip() for t in both["calibration"].texts} & {t.strip() for t in both["evaluation"].texts}
-    if shared:
-        raise TextError(
-            f"{len(shared)} evaluation texts are calibration texts too, first '{min(shared)[:60]}'",
-            fix="Damage must be measured on texts that the scores have not seen: remove them from one file, or, where "
-            "they are headings of a data set, leave short rows out (min_characters)",
-        )
+    _refuse_shared(both["calibration"], both["evaluation"], max_length)
     for use, tokens in both.items():
         largest = max(max(ids) for ids in tokens.ids)
         if largest >= vocab_size:
@@ -191,7 +189,7 @@ def calibrate(
                 f"token id {largest} of the {use} texts does not fit the model's vocabulary of {vocab_size}",
                 fix="The tokenizer belongs to another model",
             )
-    tokenizer_sha256 = _tokenizer_sha256(Path(record["path"]))
+    tokenizer_sha256 = _tokenizer_sha256(model_folder(record))
     calibration = {
         "phase": phase,
         "model": record["model"],
@@ -212,14 +210,36 @@ def calibrate(
     return calibration, tokens_file
 
 
+def _refuse_shared(calibration: TokenizedTexts, evaluation: TokenizedTexts, max_length: int) -> None:
+    """Refuse evaluation texts that are calibration texts but for space around them, or are after the cut.
+
+    Raises:
+        TextError: some are.
+
+    """
+    whole = {text.strip() for text in calibration.texts}
+    cut = {tuple(ids) for ids in calibration.ids}
+    pairs = [(text.strip(), tuple(ids)) for text, ids in zip(evaluation.texts, evaluation.ids, strict=True)]
+    shared = {text for text, ids in pairs if text in whole or ids in cut}
+    if shared:
+        cut_alone = bool(shared - whole)
+        after = f" when cut to {max_length} tokens" if cut_alone else ""
+        raise TextError(
+            f"{len(shared)} evaluation texts are calibration texts too{after}, first '{min(shared)[:60]}'",
+            fix="Damage must be measured on texts that the scores have not seen: remove them from one file, "
+            + ("raise max_length, " if cut_alone else "")
+            + "or, where they are headings of a data set, leave short rows out (min_characters)",
+        )
+
+
 def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, int, int | None]:
     from transformers import AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    from ..model.facts import UNUSABLE, read_config
+    from ..model.facts import UNUSABLE, max_positions, read_config
 
     transformers_logging.set_verbosity_error()
-    folder = Path(record["path"])
+    folder = model_folder(record)
     config = read_config(folder).get_text_config()
 
     def refused(why: str) -> TextError:
@@ -236,7 +256,7 @@ def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, in
         raise refused(next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
     if not set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens):
         raise refused(f"that in {folder} has no tokens but special ones")
-    return tokenizer, config.vocab_size, getattr(config, "max_position_embeddings", None)
+    return tokenizer, config.vocab_size, max_positions(config)
 
 
 def _tokenizer_sha256(folder: Path) -> str:
