@@ -17,13 +17,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 from critical_weights.errors import ModelError
 from critical_weights.files import sha256_file, sha256_json
 from critical_weights.model.facts import (
-    _sizes,
     describe_model,
     describe_tensors,
     find_blocks,
-    max_positions,
     stored_dtype,
 )
+from critical_weights.model.sizes import max_positions, sizes_of
 from critical_weights.model.source import fetch_model
 from critical_weights.structure.attention_heads import heads_of
 from tiny_models import NAMES, save_tiny_folder, tiny_model
@@ -172,7 +171,7 @@ def test_heads_of_falcon_are_those_of_its_own_code(tmp_path: Path, settings: dic
 @pytest.mark.parametrize("name", NAMES)
 def test_every_attention_matrix_is_split_into_heads(name: str) -> None:
     model = tiny_model(name)
-    facts = {"model_type": model.config.model_type, **_sizes(model.config)}
+    facts = {"model_type": model.config.model_type, **sizes_of(model.config)}
     split = [heads_of(tensor, facts) for tensor in _tensors(name).values()]
     assert not [heads for heads in split if isinstance(heads, str)]
     parts = {part for heads in split if heads is not None for part in heads.part}

@@ -18,6 +18,7 @@ from ..files import sha256_file, sha256_json
 from ..log import logger
 from .config import refuse_quantised
 from .safetensors_read import stored_tensors
+from .sizes import sizes_of
 from .source import check_folder, model_folder
 
 STORED_IN_OUT = ("Llama4TextExperts",)
@@ -69,7 +70,7 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
         "architecture": type(model).__name__,
         "model_type": config.model_type,
         "checkpoint_dtype": stored,
-        **_sizes(config),
+        **sizes_of(config),
         "n_tensors": len(tensors),
         "n_weights": sum(t["numel"] for t in tensors),
         "analysed": {
@@ -135,36 +136,6 @@ def stored_dtype(files: list[Path]) -> str:
             if tensor.dtype in names:
                 weights[tensor.dtype] += prod(tensor.shape)
     return names[weights.most_common(1)[0][0]]
-
-
-def _sizes(config: PreTrainedConfig) -> dict[str, int | None]:
-    text = config.get_text_config()
-    heads = getattr(text, "num_attention_heads", None)
-    return {
-        "vocab_size": getattr(text, "vocab_size", None),
-        "hidden_size": getattr(text, "hidden_size", None),
-        "n_layers": getattr(text, "num_hidden_layers", None),
-        "n_heads": heads,
-        "n_kv_heads": _kv_heads(text) or heads,
-        "head_dim": getattr(text, "head_dim", None),
-        "intermediate_size": getattr(text, "intermediate_size", None),
-        "max_positions": max_positions(text),
-    }
-
-
-def max_positions(text: PreTrainedConfig) -> int | None:
-    """Return how many tokens a text may have by a config: None where it sets no limit, as XLNet's -1 does."""
-    for name in ("max_position_embeddings", "max_seq_len"):  # MPT's has the second name
-        limit = getattr(text, name, None)
-        if isinstance(limit, int) and limit >= 1:
-            return limit
-    return None
-
-
-def _kv_heads(text: PreTrainedConfig) -> int | None:
-    if getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False):
-        return 1  # Falcon's and GPT-BigCode's configs name as many as query heads
-    return getattr(text, "num_key_value_heads", None) or getattr(text, "num_kv_heads", None)
 
 
 def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:

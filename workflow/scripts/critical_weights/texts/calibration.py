@@ -11,12 +11,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, TextError
-from ..files import sha256_file, sha256_json
+from ..files import sha256_json
 from ..log import logger
-from ..model.source import RESOURCES, model_folder
+from ..model.source import RESOURCES
 from .dataset_texts import label
 from .shared_runs import count_overlap
-from .tokenizer_files import has_tokenizer, tokenizer_files
+from .tokenizer import load_tokenizer, tokenizer_sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -170,7 +170,7 @@ def calibrate(
         TextError: a file cannot be used, the two overlap, or an id does not fit the model's vocabulary.
 
     """
-    tokenizer, vocab_size, positions = _load_tokenizer(record)
+    tokenizer, vocab_size, positions = load_tokenizer(record)
     if positions and positions < max_length:
         logger(__name__).info("max_length %d lowered to %d: the model has no more positions", max_length, positions)
         max_length = positions
@@ -189,13 +189,12 @@ def calibrate(
                 f"token id {largest} of the {use} texts does not fit the model's vocabulary of {vocab_size}",
                 fix="The tokenizer belongs to another model",
             )
-    tokenizer_sha256 = _tokenizer_sha256(model_folder(record))
     calibration = {
         "phase": phase,
         "model": record["model"],
         **{use: tokens.facts for use, tokens in both.items()},
         **limits,
-        "tokenizer_sha256": tokenizer_sha256,
+        "tokenizer_sha256": tokenizer_sha256(record),
         "sha256": sha256_json(both["calibration"].ids),
         "evaluation_sha256": sha256_json(both["evaluation"].ids),
         "overlap": count_overlap(both["calibration"].ids, both["evaluation"].ids),
@@ -230,34 +229,3 @@ def _refuse_shared(calibration: TokenizedTexts, evaluation: TokenizedTexts, max_
             + ("raise max_length, " if cut_alone else "")
             + "or, where they are headings of a data set, leave short rows out (min_characters)",
         )
-
-
-def _load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, int, int | None]:
-    from transformers import AutoTokenizer
-    from transformers.utils import logging as transformers_logging
-
-    from ..model.facts import UNUSABLE, max_positions, read_config
-
-    transformers_logging.set_verbosity_error()
-    folder = model_folder(record)
-    config = read_config(folder).get_text_config()
-
-    def refused(why: str) -> TextError:
-        what = f"the tokenizer of model '{record['model']}' cannot be loaded: {why}"
-        return TextError(what, fix="The model's folder must hold its tokenizer, such as tokenizer.json")
-
-    # Without a file transformers builds a tokenizer of special tokens alone for many kinds of model, and so it does of
-    # a tokenizer_config.json that lies there without a vocabulary.
-    if not has_tokenizer(folder):
-        raise refused(f"there is none in {folder}")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except UNUSABLE as error:
-        raise refused(next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
-    if not set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens):
-        raise refused(f"that in {folder} has no tokens but special ones")
-    return tokenizer, config.vocab_size, max_positions(config)
-
-
-def _tokenizer_sha256(folder: Path) -> str:
-    return sha256_json([(file.name, sha256_file(file)) for file in tokenizer_files(folder)])
