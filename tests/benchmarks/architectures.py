@@ -44,7 +44,7 @@ list of modules, its components the names of its tensors. What is not known of i
 of `describe_model`, a fused tensor in an unknown order as `not split` in `analysis/sensitivity_table.csv`, a
 conservation law that does not hold by construction as `not applicable` in the report. What would come out wrong is
 refused, in a line: a model that sees later tokens anywhere, and block by block one whose blocks share weights (Zamba),
-run several times (HRM) or hand on more than hidden states (Gemma-3n); the tests hold these in `tests/test_odd_models.py`.
+run several times (HRM) or hand on more than hidden states (Gemma-3n). `tests/test_odd_models.py` holds these.
 """
 
 
