@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from brute_laws import llama_laws
-from critical_weights.model.facts import _sizes, describe_tensors
+from critical_weights.model.facts import describe_tensors
+from critical_weights.model.sizes import sizes_of
 from critical_weights.scoring.checks import EPSILON_TOLERANCE, LAWS, TOLERANCE, check_laws, signed_sums
 from critical_weights.scoring.plain import gather_plain
 from critical_weights.scoring.reduce import line_sums
@@ -23,7 +24,7 @@ Gradients = dict[str, Tensor]
 
 
 def _facts(model: PreTrainedModel) -> dict[str, Any]:
-    return {"model_type": model.config.model_type, **_sizes(model.config), "tensors": describe_tensors(model)}
+    return {"model_type": model.config.model_type, **sizes_of(model.config), "tensors": describe_tensors(model)}
 
 
 @cache

@@ -47,6 +47,7 @@ print(json.dumps({
 
 def first_heavy(text: str) -> int | None:
     """Return where a stage first imports torch, or a module of the library that does at its head."""
+    text = text.replace("if TYPE_CHECKING:\n    import torch", "if TYPE_CHECKING:\n    import_torch")  # of equal length
     places = [found.start() for found in re.finditer(r"^ +import torch\b", text, re.MULTILINE)]
     for found in IMPORTED.finditer(text):
         module = SCRIPTS / (found[1].replace(".", "/") + ".py")

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from critical_weights.errors import StoreError
-from critical_weights.model.facts import _sizes, describe_tensors
+from critical_weights.model.facts import describe_tensors
+from critical_weights.model.sizes import sizes_of
 from critical_weights.structure import sensitivity_table as module
 from critical_weights.structure.attention_heads import Heads, heads_of
 from critical_weights.structure.sensitivity_table import sensitivity_table
@@ -26,7 +27,7 @@ def model_facts(model):
     """Return the facts of a model as far as parts of tensors need them."""
     tensors = describe_tensors(model)
     analysed = [tensor for tensor in tensors if tensor["analysed"]]
-    return {"model": "tiny", "model_type": model.config.model_type, **_sizes(model.config), "tensors": tensors,
+    return {"model": "tiny", "model_type": model.config.model_type, **sizes_of(model.config), "tensors": tensors,
             "analysed": {"n_weights": sum(tensor["numel"] for tensor in analysed)}}  # fmt: skip
 
 

@@ -87,12 +87,12 @@ def model_folder(record: Mapping[str, Any]) -> Path:
         ModelError: there is no such folder any more, or the bundled model has no such checkpoint.
 
     """
-    name, bundled = record["model"], record["source"] == "bundled"
+    name, bundled = record["model"], record.get("source") == "bundled"
     folder = _bundled_folder(record["checkpoint"] or "final") if bundled else Path(record["path"])
     if folder.is_dir():
         return folder
     fix = f"Delete resources/models/{name}.json: the next run fetches them"
-    if record["source"] == "local":
+    if record.get("source") == "local":
         fix = f"Put the folder back or name it under models.{name}.path, and delete resources/models/{name}.json"
     raise ModelError(f"the files of model '{name}' are gone from {folder}", fix=fix)
 
