@@ -34,7 +34,7 @@ def own_files_told(files):
     As an input, a file is noticed that is newer than the results. One that an older file took the place of (`cp -p`,
     `rsync -a`, `mv`, a link that leads elsewhere) is noticed by this in `params`.
     """
-    return fingerprint([file for file in files if Path(file).parts[0] not in ("results", "resources")])
+    return fingerprint([file for file in files if Path(file).parts[:1] not in (("results",), ("resources",))])
 
 
 def model_files_told(*patterns):

@@ -10,9 +10,9 @@ from typing import Any
 from .config import experiments, text_file
 from .errors import ConfigError, near_names, no_file
 from .names import Experiment, parse_experiment
+from .texts.calibration import TEXT_ENDINGS
 from .texts.dataset_texts import is_folder
 
-TEXT_ENDINGS = (".txt", ".jsonl")
 _USES = ("texts", "evaluation")
 
 

@@ -204,10 +204,11 @@ class Stack:
             ModelError: blocks run alone, and this one leaves something for others beside its output.
 
         """
-        shared = [v for v in (*call.arguments, *call.keywords.values()) if isinstance(v, MutableMapping)]
-        before = [len(mapping) for mapping in shared] if self._alone else []
+        given = (*call.arguments, *call.keywords.values()) if self._alone else ()
+        shared = [value for value in given if isinstance(value, MutableMapping)]
+        before = [len(mapping) for mapping in shared]
         output = call.run(self.blocks[index], hidden)
-        if before != [len(mapping) for mapping in shared] and self._alone:
+        if before != [len(mapping) for mapping in shared]:
             raise refused(self.model, f"block {index} leaves keys and values for later ones")
         return _output(output)
 

@@ -21,6 +21,7 @@ from .tokenizer import load_tokenizer, tokenizer_sha256
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+TEXT_ENDINGS = (".txt", ".jsonl")
 DEFAULT_TEXTS = {use: RESOURCES / "texts" / f"{use}.txt" for use in ("calibration", "evaluation")}
 
 
@@ -47,7 +48,7 @@ def read_texts(path: Path) -> list[str]:
         TextError: the file is missing, of another kind, not UTF-8, empty, or has a line without a text.
 
     """
-    if path.suffix not in (".txt", ".jsonl"):
+    if path.suffix not in TEXT_ENDINGS:
         got = path.suffix or "no ending"
         raise TextError(f"text file {path} is of no known kind", got=got, expected=".txt or .jsonl")
     try:
