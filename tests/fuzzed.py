@@ -10,7 +10,7 @@ import pytest
 from critical_weights.files import write_json
 from critical_weights.model.source import fetch_model
 from script_call import call_script
-from tiny_models import SENTENCES, save_tiny_folder
+from tiny_models import save_tiny_folder
 from watched import watched
 
 tried: Counter[str] = Counter()
@@ -35,14 +35,12 @@ def ends_well(folder: Path, script: str, *arguments: object) -> int:
 def tiny_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     write_json(folder / "record.json", fetch_model("tiny", "local", path=str(save_tiny_folder(folder / "tiny"))))
-    (folder / "evaluation.txt").write_text("\n".join(SENTENCES[4:]), encoding="utf-8")
     return folder / "record.json"
 
 
 def calibrate(record: Path, file: Path) -> int:
     folder = file.parent
     return ends_well(
-        folder, "calibrate", "--record", record, "--phase", "p", "--texts", file,
-        "--evaluation", record.parent / "evaluation.txt", "--max-samples", 3, "--max-length", 12, "--seed", 1,
-        "--calibration-out", folder / "calibration.json", "--tokens-out", folder / "tokens.json",
+        folder, "calibrate", "--record", record, "--phase", "p", "--texts", file, "--max-samples", 3,
+        "--max-length", 12, "--seed", 1, "--output", folder / "tokens.json",
     )  # fmt: skip

@@ -29,18 +29,9 @@ def write_inputs(
     """Write a tiny model and the files of the stages before scoring; return the score script's arguments for them."""
     folder.mkdir(parents=True, exist_ok=True)
     record = fetch_model("tiny", "local", path=str(save_tiny_folder(folder / "model", name, dtype=dtype, **overrides)))
-    for use, texts in (("calibration", SENTENCES[:4]), ("evaluation", SENTENCES[4:])):
-        (folder / f"{use}.txt").write_text("\n".join(texts))
-    calibration, tokens = calibrate(
-        record, phase="p2", texts=str(folder / "calibration.txt"), evaluation=str(folder / "evaluation.txt"),
-        max_samples=4, max_length=12, seed=1,
-    )  # fmt: skip
-    written = {
-        "record": record,
-        "facts": describe_model(record, include_1d=include_1d),
-        "calibration": calibration,
-        "tokens": tokens,
-    }
+    (folder / "texts.txt").write_text("\n".join(SENTENCES[:4]))
+    tokens = calibrate(record, phase="p2", texts=str(folder / "texts.txt"), max_samples=4, max_length=12, seed=1)
+    written = {"record": record, "facts": describe_model(record, include_1d=include_1d), "tokens": tokens}
     for word, value in written.items():
         write_json(folder / f"{word}.json", value)
     files = [f"--{word}={folder / word}.json" for word in written]

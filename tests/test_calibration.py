@@ -14,6 +14,7 @@ from critical_weights.files import sha256_json
 from critical_weights.model.source import fetch_model
 from critical_weights.texts import calibration
 from critical_weights.texts.calibration import TokenizedTexts, calibrate, read_texts, tokenize
+from critical_weights.texts.evaluation import hold_out
 from critical_weights.texts.shared_runs import count_overlap
 from critical_weights.texts.tokens_file import read_tokens
 from tiny_models import BOS, EOS, SENTENCES, save_tiny_folder, tiny_tokenizer
@@ -183,8 +184,15 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _calibrate(folder: Path, settings: dict[str, Any], **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    return calibrate(fetch_model("tiny", "local", path=str(folder)), **settings | changes)
+def _calibrate(
+    folder: Path, settings: dict[str, Any], origins: dict[str, Any] | None = None, **changes: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tokenise both sets; return ``calibration.json`` and the contents of both files of tokens."""
+    record, given, origins = fetch_model("tiny", "local", path=str(folder)), settings | changes, origins or {}
+    evaluation = given.pop("evaluation")
+    tokens = calibrate(record, **given, origin=origins.get("calibration"))
+    facts, held_out = hold_out(record, tokens, evaluation=evaluation, origin=origins.get("evaluation"))
+    return facts, tokens | held_out
 
 
 def test_facts_and_tokens_of_both_sets(folder: Path, settings: dict[str, Any]) -> None:
@@ -195,7 +203,8 @@ def test_facts_and_tokens_of_both_sets(folder: Path, settings: dict[str, Any]) -
     assert (facts["calibration"]["source"], facts["evaluation"]["source"]) == ("a.txt", "b.jsonl")
     assert (facts["calibration"]["n_texts"], facts["calibration"]["n_not_drawn"]) == (3, 1)
     assert facts["evaluation"]["n_texts"] == len(tokens["evaluation"]) == 2
-    assert facts["sha256"] == sha256_json(tokens["calibration"])
+    assert facts["sha256"] == tokens["calibration_sha256"] == sha256_json(tokens["calibration"])
+    assert facts["evaluation_sha256"] == tokens["evaluation_sha256"] == sha256_json(tokens["evaluation"])
     assert tokens["evaluation"] == [_ids(text)[:12] for text in SENTENCES[4:]]
     assert len(tokens["vocabulary"]) == 300
     assert [tokens["vocabulary"][i] for i in _ids("the cat")] == TOKENIZER.tokenize("the cat")
@@ -279,22 +288,41 @@ def test_a_data_set_is_named_with_its_record(folder: Path, settings: dict[str, A
     facts, _ = _calibrate(folder, settings, origins={"calibration": origin})
     assert (facts["calibration"]["source"], facts["calibration"]["dataset"]) == ("owner/set/test", origin)
     assert facts["evaluation"]["source"] == "b.jsonl"
+    facts, _ = _calibrate(folder, settings, origins={"evaluation": origin})
+    assert (facts["calibration"]["source"], facts["evaluation"]["dataset"]) == ("a.txt", origin)
 
 
-def test_tokens_of_another_calibration_are_refused(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:
-    facts, tokens = _calibrate(folder, settings)
-    file, beside = tmp_path / "tokens.json", tmp_path / "calibration.json"
+def test_tokens_changed_by_hand_are_refused(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    _, tokens = _calibrate(folder, settings)
+    file = tmp_path / "tokens.json"
     file.write_text(json.dumps(tokens))
-    assert read_tokens(file) == tokens, "there is nothing to compare it with"
-    beside.write_text(json.dumps(facts))
-    assert read_tokens(file) == read_tokens(file, facts) == tokens
-    old = {key: value for key, value in facts.items() if key != "evaluation_sha256"}
+    assert read_tokens(file) == tokens
     for use in ("calibration", "evaluation"):
         other = {**tokens, use: [*tokens[use][:-1], [*tokens[use][-1][:-1], 5]]}
         file.write_text(json.dumps(other))
-        with pytest.raises(TextError, match=rf"the {use} ids of .* are not those that its calibration\.json tells of"):
+        with pytest.raises(TextError, match=f"the {use} ids of .* are not those that it was made with"):
             read_tokens(file)
-    assert read_tokens(file, old) == other, "a calibration.json from before has no hash of the evaluation ids"
+
+
+def test_what_scoring_reads_does_not_depend_on_the_evaluation_texts(
+    folder: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    before, after = (
+        _calibrate(folder, settings, evaluation=str(_file(tmp_path / name, *texts)))
+        for name, texts in (("one.txt", SENTENCES[4:]), ("two.txt", ["Nobody had heard of the other boat."]))
+    )
+    differing = {key for key in before[1] if before[1][key] != after[1][key]}
+    assert differing == {"evaluation", "evaluation_sha256"}
+    assert {key for key in before[0] if before[0][key] != after[0][key]} == {"evaluation", "evaluation_sha256"}
+
+
+def test_tokens_of_another_tokenizer_are_refused(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    given = {key: value for key, value in settings.items() if key != "evaluation"}
+    tokens = calibrate(fetch_model("tiny", "local", path=str(folder)), **given)
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (copy / "tokenizer_config.json").write_text((copy / "tokenizer_config.json").read_text() + "\n")
+    with pytest.raises(TextError, match=r"files are not those that tokens\.json was made with"):
+        hold_out(fetch_model("tiny", "local", path=str(copy)), tokens, evaluation=settings["evaluation"])
 
 
 def test_a_tokenizer_of_another_model_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -318,7 +346,7 @@ def test_default_texts_are_used_by_name(
     monkeypatch.setattr(calibration, "DEFAULT_TEXTS", files)
     facts, tokens = _calibrate(folder, settings, texts="default", evaluation="default")
     assert (facts["calibration"]["source"], facts["evaluation"]["source"]) == ("default", "default")
-    assert tokens == _calibrate(folder, settings)[1]
+    assert tokens | {"facts": None} == _calibrate(folder, settings)[1] | {"facts": None}
 
 
 def test_the_tokenizers_hash_follows_its_files(folder: Path, settings: dict[str, Any], tmp_path: Path) -> None:

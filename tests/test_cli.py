@@ -206,12 +206,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         call_script("fetch_model", "--model", "tiny", "--source", "local", "--path", root / "tiny", "--output", record),
         call_script("describe_model", "--record", record, "--output", facts),
         call_script(
-            "calibrate", "--record", record, "--phase", "p2", "--texts", root / "a.txt", "--evaluation", root / "b.txt",
-            "--max-samples", "3", "--max-length", "9", "--seed", "1", "--calibration-out", root / "p2/calibration.json",
-            "--tokens-out", root / "p2/tokens.json",
+            "calibrate", "--record", record, "--phase", "p2", "--texts", root / "a.txt",
+            "--max-samples", "3", "--max-length", "9", "--seed", "1", "--output", root / "p2/tokens.json",
+        ),
+        call_script(
+            "evaluation_texts", "--record", record, "--tokens", root / "p2/tokens.json", "--evaluation", root / "b.txt",
+            "--calibration-out", root / "p2/calibration.json", "--tokens-out", root / "p2/evaluation_tokens.json",
         ),
     ]  # fmt: skip
-    assert made == [0, 0, 0]
+    assert made == [0, 0, 0, 0]
     return root
 
 
@@ -219,7 +222,6 @@ def _score_arguments(study: Path, family: str, output: Path) -> list[str]:
     files = {
         "record": "tiny.json",
         "facts": "p2/model.json",
-        "calibration": "p2/calibration.json",
         "tokens": "p2/tokens.json",
     }
     given = [word for name, file in files.items() for word in (f"--{name}", str(study / file))]
@@ -237,10 +239,11 @@ def test_the_stages_before_scoring_write_what_the_formats_say(study: Path) -> No
     facts, calibration = read_json(study / "p2" / "model.json"), read_json(study / "p2" / "calibration.json")
     assert facts["analysed"]["n_tensors"] == 16
     assert (calibration["phase"], calibration["calibration"]["n_texts"]) == ("p2", 3)
-    text = (study / "p2" / "tokens.json").read_text()
-    assert text.count("\n") == 1
-    assert len(json.loads(text)["calibration"]) == 3
-    for file in ("model.json", "calibration.json", "tokens.json"):
+    for file, use, texts in (("tokens.json", "calibration", 3), ("evaluation_tokens.json", "evaluation", 2)):
+        text = (study / "p2" / file).read_text()
+        assert text.count("\n") == 1
+        assert len(json.loads(text)[use]) == texts
+    for file in ("model.json", "calibration.json", "tokens.json", "evaluation_tokens.json"):
         assert str(study) not in (study / "p2" / file).read_text()
 
 
@@ -272,7 +275,7 @@ def test_a_mistake_from_a_shell_is_one_line_and_status_1(study: Path, tmp_path: 
     arguments.remove("--tokens")
     status, out, err = _shell("score", *arguments, cwd=tmp_path)
     assert (status, out) == (1, "")
-    assert err == ["[score] error: the gradient family reads texts. Give --calibration and --tokens."]
+    assert err == ["[score] error: the gradient family reads texts. Give --tokens."]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -307,7 +310,7 @@ def test_scripts_can_be_asked_for_help_without_waiting_for_torch() -> None:
     code = (
         "import importlib, sys\n"
         f"sys.path.insert(0, {str(SCRIPTS)!r})\n"
-        "for name in ('fetch_model', 'describe_model', 'calibrate', 'score'):\n"
+        "for name in ('fetch_model', 'describe_model', 'calibrate', 'evaluation_texts', 'score'):\n"
         "    importlib.import_module(name).parser().format_help()\n"
         "print([m for m in ('torch', 'transformers', 'pandas', 'h5py') if m in sys.modules])\n"
     )

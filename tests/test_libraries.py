@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from critical_weights.files import read_json, write_json
+from critical_weights.model.source import fetch_model
+from critical_weights.texts.calibration import calibrate
+from tiny_models import SENTENCES, save_tiny_folder
+
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 HEAVY = re.compile(r"^(?:import|from) (?:torch|transformers)\b", re.MULTILINE)
 IMPORTED = re.compile(r"^ +from (critical_weights[\w.]+) import", re.MULTILINE)
@@ -63,8 +68,77 @@ def test_there_are_such_stages():
     assert {"score", "validate", "spikes", "downstream", "describe_model", "plan"} <= set(HEAVY_STAGES)
 
 
-@pytest.mark.parametrize("stage", [*HEAVY_STAGES, "calibrate"])  # the tokenizer's library imports torch, late
+@pytest.mark.parametrize("stage", HEAVY_STAGES)
 def test_every_stage_with_a_model_imports_so(stage):
     text = (SCRIPTS / f"{stage}.py").read_text()
     called = text.find("    import_libraries()\n")
     assert 0 < called < (first_heavy(text) or len(text))
+
+
+TOKENIZER_STAGES = ("calibrate", "evaluation_texts")
+
+
+@pytest.mark.parametrize("stage", TOKENIZER_STAGES)
+def test_stages_with_a_tokenizer_alone_do_without_torch(stage, tmp_path):
+    """Torch is two thirds of the time of importing transformers, which can be without."""
+    record, texts = tmp_path / "record.json", tmp_path / "texts.txt"
+    write_json(record, fetch_model("tiny", "local", path=str(save_tiny_folder(tmp_path / "tiny"))))
+    texts.write_text("\n".join(SENTENCES[4:]))
+    tokens = calibrate(read_json(record), phase="p", texts="default", max_samples=3, max_length=12, seed=1)
+    write_json(tmp_path / "tokens.json", tokens)
+    given = {
+        "calibrate": ["--phase=p", "--max-samples=3", "--max-length=12", "--seed=1", f"--output={tmp_path}/out.json"],
+        "evaluation_texts": [f"--tokens={tmp_path}/tokens.json", f"--evaluation={texts}",
+                             f"--calibration-out={tmp_path}/facts.json", f"--tokens-out={tmp_path}/out.json"],
+    }[stage]  # fmt: skip
+    program = f"""
+import json, sys
+sys.path.insert(0, {str(SCRIPTS)!r})
+import {stage}
+{stage}.main({stage}.parser().parse_args({[f"--record={record}", *given]!r}))
+print(json.dumps(sorted({{name.split(".")[0] for name, module in sys.modules.items() if module}})))
+"""
+    loaded = told(program)
+    assert "tokenizers" in loaded
+    assert not {"torch", "scipy", "pandas"} & set(loaded)
+    if stage == "calibrate":
+        assert read_json(tmp_path / "out.json") == tokens, "a tokenizer reads alike with torch, as here, and without"
+
+
+@pytest.mark.parametrize("figure", ["overlap_matrix", "sensitivity_heatmap"])
+def test_drawing_imports_neither_scipy_nor_3d_and_says_nothing(figure):
+    """Seaborn imports scipy, which takes longer than to draw the matrix; matplotlib its 3D axes."""
+    loaded = told(f"""
+import json, sys, warnings
+warnings.simplefilter("error")
+import plot
+plot._import_matplotlib()
+from critical_weights.plots import _module
+module = _module({figure!r})
+if {figure!r} == "overlap_matrix":
+    import pandas
+    row = {{"a": "x", "b": "y", "share": 0.5, "complete": True}}
+    module.draw_matrix(pandas.DataFrame([row]))
+print(json.dumps([name for name, module in sys.modules.items() if module]))
+""")
+    assert not [name for name in loaded if name.split(".")[0] == "scipy" or "mplot3d" in name]
+    assert ("seaborn" in loaded) == (figure == "overlap_matrix")
+
+
+def test_a_package_is_missing_in_the_block_alone():
+    assert told("""
+import json, sys
+from critical_weights.imports import without
+found = []
+with without("colorsys"):
+    try:
+        import colorsys
+    except ImportError:
+        found.append("missing")
+import colorsys
+found.append(colorsys.__name__)
+with without("colorsys"):
+    import colorsys
+    found.append("kept")
+print(json.dumps(found))
+""") == ["missing", "colorsys", "kept"]

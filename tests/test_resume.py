@@ -122,13 +122,13 @@ def score(
     dense: frozenset[str] = frozenset(METRICS),
     probes: int = 3,
 ) -> None:
-    read = {word: json.loads((inputs / f"{word}.json").read_text()) for word in ("facts", "calibration", "tokens")}
+    read = {word: json.loads((inputs / f"{word}.json").read_text()) for word in ("facts", "tokens")}
     cpu = torch.device("cpu")
     model = empty_model(inputs / "model", torch.float32)
     placed = Placed("streamed", plan, StreamedWeights(model, inputs / "model", cpu), cpu)
     settings = ScoringSettings(candidates=candidates, dense=dense, probes=probes)
     texts = read["tokens"]["calibration"]
-    score_family(family, model, read["facts"], read["calibration"], texts, settings, output, placed, stoppable=True)
+    score_family(family, model, read["facts"], texts, settings, output, placed, stoppable=True)
 
 
 CHUNKS = BlockPlan(30, chunk_rows=70, keep_logits=False)

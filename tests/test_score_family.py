@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from critical_weights.errors import ConfigError, ModelError, TextError
 from critical_weights.evaluation.damage import Evaluation
-from critical_weights.files import sha256_file
+from critical_weights.files import sha256_file, sha256_json
 from critical_weights.metrics import FAMILIES, METRICS, Metric, family_metrics
 from critical_weights.model.facts import describe_model
 from critical_weights.model.load import load_model
@@ -42,21 +42,16 @@ class Study:
 
     model: PreTrainedModel
     facts: dict[str, Any]
-    calibration: dict[str, Any]
     texts: list[list[int]]
 
 
 def make_study(folder: Path, name: str, *, dtype: torch.dtype = torch.float32, include_1d: bool = False) -> Study:
     sizes = SMALL | ({"n_inner": 12} if name == "gpt2" else {"intermediate_size": 12})
     record = fetch_model("tiny", "local", path=str(save_tiny_folder(folder / name, name, dtype=dtype, **sizes)))
-    for use, texts in (("calibration", SENTENCES[:4]), ("evaluation", SENTENCES[4:])):
-        (folder / f"{use}.txt").write_text("\n".join(texts))
-    calibration, tokens = calibrate(
-        record, phase="p2", texts=str(folder / "calibration.txt"), evaluation=str(folder / "evaluation.txt"),
-        max_samples=3, max_length=9, seed=1,
-    )  # fmt: skip
+    (folder / "texts.txt").write_text("\n".join(SENTENCES[:4]))
+    tokens = calibrate(record, phase="p2", texts=str(folder / "texts.txt"), max_samples=3, max_length=9, seed=1)
     facts = describe_model(record, include_1d=include_1d)
-    return Study(load_model(record, dtype, torch.device("cpu")), facts, calibration, tokens["calibration"])
+    return Study(load_model(record, dtype, torch.device("cpu")), facts, tokens["calibration"])
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +62,9 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
 def _score(
     study: Study, family: str, folder: Path, settings: ScoringSettings = SETTINGS, **other: Any
 ) -> dict[str, Any]:
-    given = {"model": study.model, "facts": study.facts, "texts": study.texts, "calibration": study.calibration} | other
+    given = {"model": study.model, "facts": study.facts, "texts": study.texts} | other
     if family == "static":
-        given |= {"texts": [], "calibration": None}
+        given |= {"texts": []}
     return score_family(family, settings=settings, folder=folder, **given)
 
 
@@ -107,7 +102,7 @@ def test_every_family_writes_the_stores_of_its_metrics_and_nothing_else(scored: 
 @pytest.mark.parametrize("name, metric", EVERY)
 def test_root_attributes(name: str, metric: Metric, studies: dict[str, Study], scored: dict[str, Path]) -> None:
     study, static = studies[name], metric.family == "static"
-    counts = study.calibration["calibration"]
+    n_texts, n_predicted = len(study.texts), sum(len(ids) - 1 for ids in study.texts)
     with open_store(scored[name] / f"{metric.path}.h5", {"model_sha256": study.facts["sha256"]}) as store:
         found = dict(store.attributes)
     laws, versions = found.pop("checks")["laws"], found.pop("versions")
@@ -115,8 +110,8 @@ def test_root_attributes(name: str, metric: Metric, studies: dict[str, Study], s
     assert found == {
         "schema_version": "1", "complete": True, "metric": metric.name, "units": metric.units,
         "normalisation": metric.normalisation, "model": "tiny", "model_revision": "",
-        "model_sha256": study.facts["sha256"], "calibration_sha256": None if static else study.calibration["sha256"],
-        "n_texts": 0 if static else counts["n_texts"], "n_tokens": 0 if static else counts["n_predicted"],
+        "model_sha256": study.facts["sha256"], "calibration_sha256": None if static else sha256_json(study.texts),
+        "n_texts": 0 if static else n_texts, "n_tokens": 0 if static else n_predicted,
         "seed": 9, "model_dtype": "float32", "accumulator_dtype": "float32", "skipped": {},
     }  # fmt: skip
     assert set(versions) == {"torch", "transformers", "h5py"}

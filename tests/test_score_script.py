@@ -43,9 +43,9 @@ def test_score_plans_for_the_longest_text_of_all_processes(tmp_path: Path, monke
     texts = [[1] * n for n in (9, 5, 5)]
     monkeypatch.setattr("critical_weights.scoring.memory_plan.plan_memory", refuse)
     monkeypatch.setattr("critical_weights.scoring.processes.together", two)
-    for name, change in (("tokens", {"calibration": texts}), ("calibration", {"sha256": sha256_json(texts)})):
-        file = tmp_path / f"{name}.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    file = tmp_path / "tokens.json"
+    changed = {"calibration": texts, "calibration_sha256": sha256_json(texts)}
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
     assert call_script("score", *given, f"--output-dir={tmp_path / 'scores'}") == 1
     assert seen == [(10, 9)]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from critical_weights.files import read_json, write_json
+from critical_weights.model.source import fetch_model
 from critical_weights.structure.selections import Selection
 from critical_weights.structure.tokens_table import special_tokens, tokens_table
 from critical_weights.tables.schema import read_table, write_table
 from critical_weights.tables.structure import TOKENS
+from critical_weights.texts.calibration import calibrate
 from script_call import call_script
 from synthetic_stores import VOCABULARY, default_specs, facts_of, write_study
+from tiny_models import save_tiny_folder
 
 FACTS = facts_of(default_specs())
 TEXTS = [[0, 1, 2, 1], [0, 3, 1], [1, 5]]
@@ -68,19 +72,33 @@ def test_the_order_of_rows_changes_nothing():
     pd.testing.assert_frame_equal(tokens_table([selection(rows[::-1])], FACTS, TOKEN_FILE), table)
 
 
+def test_a_token_behind_ids_that_no_token_has_keeps_its_name(tmp_path):
+    folder = save_tiny_folder(tmp_path / "tiny", "llama", vocab_size=320)
+    file = read_json(folder / "tokenizer.json")
+    (name,) = (name for name, number in file["model"]["vocab"].items() if number == 299)
+    file["model"]["vocab"][name] = 310
+    write_json(folder / "tokenizer.json", file)
+    (tmp_path / "texts.txt").write_text("The cat sat on the mat.\n", encoding="utf-8")
+    limits = {"max_samples": 1, "max_length": 20, "seed": 0}
+    record = fetch_model("tiny", "local", path=str(folder))
+    vocabulary = calibrate(record, phase="p", texts=str(tmp_path / "texts.txt"), **limits)["vocabulary"]
+    assert [number for number, token in enumerate(vocabulary) if not token] == [*range(299, 310), *range(311, 320)]
+    assert vocabulary[310] == name
+
+
 def test_special_tokens_are_named_as_the_tokenizer_sets_them():
     assert special_tokens({"special": {"bos": 7, "eos": 7, "unk": None, "pad": 1}}) == {7: "BOS/EOS", 1: "PAD"}
     assert special_tokens({}) == {}
 
 
 @pytest.mark.parametrize("script", ["rank", "structure", "first_position"])
-def test_tokens_of_another_calibration_are_refused(script, tmp_path, capsys):
+def test_tokens_changed_by_hand_are_refused(script, tmp_path, capsys):
     folder = write_study(tmp_path, metrics=["grad_squared"])
     store, out = folder / "scores" / "gradsq.h5", tmp_path / "out.csv"
     own = {"rank": ("--store", store, "--mode", "global", "--k", 3), "structure": ("--stores", store, "--tokens-output",
            tmp_path / "tokens.csv"), "first_position": ("--stores", store)}[script]  # fmt: skip
     files = ("--facts", folder / "model.json", "--tokens", folder / "tokens.json", "--output", out)
     assert call_script(script, *own, *files) == 0
-    (folder / "calibration.json").write_text('{"sha256": "another"}')
+    write_json(folder / "tokens.json", read_json(folder / "tokens.json") | {"calibration_sha256": "another"})
     assert call_script(script, *own, *files) == 1
-    assert "are not those that its calibration.json tells of" in capsys.readouterr().err
+    assert "are not those that it was made with" in capsys.readouterr().err

@@ -60,14 +60,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     record = fetch_model("tiny", "local", path=str(folder / "model"))
     facts = describe_model(record)
     tokens = {"calibration": own_texts(model, range(0, 20)), "evaluation": own_texts(model, range(20, 40))}
-    calibration = {"sha256": "ca" * 32, "calibration": {"n_texts": 20, "n_tokens": 240}}
     stores = []
     for family, metrics in (("static", ["mag"]), ("forward", ["actmag", "wanda"]),
                             ("gradient", ["gradxw", "gradsq", "taylorabs", "obd"])):  # fmt: skip
-        own = (None, []) if family == "static" else (calibration, tokens["calibration"])
-        score_family(family, model, facts, *own, ScoringSettings(candidates=50, dense=frozenset(METRICS)), folder)
+        own = [] if family == "static" else tokens["calibration"]
+        score_family(family, model, facts, own, ScoringSettings(candidates=50, dense=frozenset(METRICS)), folder)
         stores += [folder / f"{metric}.h5" for metric in metrics]
-    for name, value in (("record", record), ("facts", facts), ("tokens", tokens)):
+    held_out = {"evaluation": tokens["evaluation"]}
+    for name, value in (("record", record), ("facts", facts), ("tokens", tokens), ("evaluation_tokens", held_out)):
         write_json(folder / f"{name}.json", value)
     return {"folder": folder, "record": record, "facts": facts, "tokens": tokens, "stores": stores}
 
@@ -219,9 +219,10 @@ def test_two_scripts_refuse_in_one_line(study: dict[str, Any], tmp_path: Path, c
     """A NaN strength and overlapping texts end the script with status 1 and one line."""
     folder = study["folder"]
     tokens = read_json(folder / "tokens.json")
-    write_json(tmp_path / "tokens.json", tokens | {"evaluation": tokens["calibration"]})
-    files = [f"--record={folder}/record.json", f"--facts={folder}/facts.json", "--stores", study["stores"][0]]
-    out = f"--output-dir={tmp_path}"
-    assert call_script("validate", *files, f"--tokens={folder}/tokens.json", "--strengths=nan", out) == 1
-    assert call_script("validate", *files, f"--tokens={tmp_path}/tokens.json", out) == 1
+    write_json(tmp_path / "same.json", {"evaluation": tokens["calibration"]})
+    files = [f"--{name}={folder}/{name}.json" for name in ("record", "facts", "tokens")]
+    files += ["--stores", study["stores"][0], f"--output-dir={tmp_path}"]
+    held_out = f"--evaluation-tokens={folder}/evaluation_tokens.json"
+    assert call_script("validate", *files, held_out, "--strengths=nan") == 1
+    assert call_script("validate", *files, f"--evaluation-tokens={tmp_path}/same.json") == 1
     assert "20 of 20 evaluation texts are calibration texts too" in capsys.readouterr().err

@@ -214,6 +214,13 @@ def test_edited_texts_rerun_their_phase_alone_and_no_score_that_reads_no_text(st
     assert "score_static" not in jobs
 
 
+def test_edited_evaluation_texts_score_nothing_again(study: Study):
+    with study.changed("evaluation.txt", "Nobody had heard of the other boat.\n"):
+        jobs = study.jobs()
+    assert (jobs["evaluation_texts"], jobs["validate"], jobs["report"]) == (1, 1, 1)
+    assert not [job for job in jobs if job.startswith(("calibrate", "score", "rank", "stability", "structure"))]
+
+
 def test_samples_of_one_phase_rerun_that_phase(study: Study):
     jobs = study.jobs(config=study.other_config(phases={"a": {"max_samples": 2}}))
     assert (jobs["calibrate"], jobs["score_gradient"]) == (1, 1)
@@ -323,7 +330,7 @@ def test_own_config_keeps_the_defaults_and_works_in_another_directory(tmp_path: 
     (tmp_path / "mine.txt").write_text("A text.\n", encoding="utf-8")
     words = ("results/mine/pythia_410m/gradsq_global_k3/", "-n", "-p", "--directory", str(tmp_path))
     command = snakemake(ROOT, *words, "--configfile", str(tmp_path / "own.yaml")).stdout
-    assert "--texts=mine.txt --evaluation=default --max-samples=100" in command
+    assert "--texts=mine.txt --max-samples=100" in command
     assert "--repo=EleutherAI/pythia-410m" in command
 
 

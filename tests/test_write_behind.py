@@ -127,7 +127,7 @@ def score(folder: Path, placement: str) -> None:
     }  # fmt: skip
     settings = ScoringSettings(candidates=20, dense=frozenset(METRICS))
     placed = Placed(placement, BlockPlan(30, by_text=True))
-    score_family("gradient", model, facts, {"sha256": "c"}, tiny_texts(4), settings, folder, placed)
+    score_family("gradient", model, facts, tiny_texts(4), settings, folder, placed)
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)

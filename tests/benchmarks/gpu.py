@@ -77,8 +77,7 @@ class Round:
         settings = ScoringSettings(candidates=self.a.candidates)
         chain = self.chain
         with self.clock.stage(name):
-            figures = score_family("gradient", self.model, chain.facts, chain.calibration, self.texts, settings,
-                                   chain.scores, placed)  # fmt: skip
+            figures = score_family("gradient", self.model, chain.facts, self.texts, settings, chain.scores, placed)
         self.clock.stages[name]["planned_bytes"] = planned
         return figures
 

@@ -104,8 +104,7 @@ def main() -> None:
     plan = plan_memory("gradient", facts, [TOKENS] * TEXTS, dtype, cpu, placement="streamed")
     start = time.monotonic()
     model, placed = place_model(record, plan, dtype, cpu)
-    calibration = {"sha256": "random tokens"}
-    figures = score_family("gradient", model, facts, calibration, texts, ScoringSettings(), a.folder / "scores", placed)
+    figures = score_family("gradient", model, facts, texts, ScoringSettings(), a.folder / "scores", placed)
     timed("score", start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     for mode, k in (("global", 1000), ("perlayer", 100)):

@@ -55,17 +55,20 @@ def model_files_told(*patterns):
     return told
 
 
-def text_files(wildcards):
-    """Return a phase's own text files, and the records of those made of data sets: an edited one reruns that phase."""
-    files = (configs.text_file(config, wildcards.phase, use) for use in ("texts", "evaluation"))
-    return [*(str(file) for file in files if file), *text_origins(wildcards.phase).values()]
+def text_files(use):
+    """Return an input function for a phase's own file of texts, and its record if it is made of a data set."""
+
+    def files(wildcards):
+        file = configs.text_file(config, wildcards.phase, use)
+        return [*([str(file)] if file else []), *text_origin(wildcards.phase, use).values()]
+
+    return files
 
 
-def text_origins(phase):
-    """Return for each use of a phase that has a data set where that one's record is."""
-    settings = config["phases"][phase]
-    made = [key for key in ("texts", "evaluation") if not isinstance(settings[key], str)]
-    return {key: f"resources/texts/{phase}/{key}.json" for key in made}
+def text_origin(phase, use):
+    """Return where the record of a phase's data set is, as an option; none for a file."""
+    made = not isinstance(config["phases"][phase][use], str)
+    return {f"{use}_origin": f"resources/texts/{phase}/{use}.json"} if made else {}
 
 
 def dataset_options(wildcards):
@@ -82,31 +85,39 @@ def dataset_files(wildcards):
     return sorted(str(file) for file in Path(dataset).expanduser().rglob("*") if file.is_file())
 
 
-def text_files_told(wildcards):
-    """Return what tells a phase's texts apart: bundled ones by content, own ones as `own_files_told` does."""
-    uses = {"texts": "calibration.txt", "evaluation": "evaluation.txt"}
-    folder = WORKFLOW / "resources" / "texts"
-    bundled = [folder / name for use, name in uses.items() if not configs.text_file(config, wildcards.phase, use)]
-    return digest_of(bundled) + own_files_told(text_files(wildcards))
+def text_files_told(use):
+    """Return a function for `params` that tells texts apart: bundled ones by content, own ones as `own_files_told` does."""
+    bundled = {"texts": "calibration.txt", "evaluation": "evaluation.txt"}
+
+    def told(wildcards):
+        own = configs.text_file(config, wildcards.phase, use)
+        return (
+            own_files_told(text_files(use)(wildcards))
+            if own
+            else digest_of([WORKFLOW / "resources" / "texts" / bundled[use]])
+        )
+
+    return told
 
 
-def text_options(wildcards):
-    """Return a phase's settings as options of the script."""
-    phase = dict(config["phases"][wildcards.phase])
-    for use in ("texts", "evaluation"):
-        phase[use] = configs.text_file(config, wildcards.phase, use) or "default"
-    phase |= {f"{use}_origin": record for use, record in text_origins(wildcards.phase).items()}
-    return [f"--{key.replace('_', '-')}={value}" for key, value in phase.items()]
+def text_options(use, *limits):
+    """Return a function for `params`: a phase's texts of one use, and what limits them, as options of the script."""
+
+    def options(wildcards):
+        given = {use: configs.text_file(config, wildcards.phase, use) or "default", **text_origin(wildcards.phase, use)}
+        given |= {key: config["phases"][wildcards.phase][key] for key in limits}
+        return [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+
+    return options
 
 
-def token_files(family):
+def token_file(family):
     """Return an input function for the token ids that a family reads: the static one reads none, no text reruns it."""
 
-    def files(wildcards):
-        folder = f"results/{wildcards.phase}/{wildcards.model}"
-        return [] if family == "static" else [f"{folder}/calibration.json", f"{folder}/tokens.json"]
+    def file(wildcards):
+        return [] if family == "static" else [f"results/{wildcards.phase}/{wildcards.model}/tokens.json"]
 
-    return files
+    return file
 
 
 def device(wildcards, threads):
@@ -142,7 +153,7 @@ def score_options(family):
             given["dense"] = ",".join(given["dense"]) or False
         given["dense"] = str(given["dense"]).lower()
         given["seed"] = settings["phase"]["seed"]
-        given |= zip(("calibration", "tokens"), token_files(family)(wildcards))
+        given |= zip(("tokens",), token_file(family)(wildcards))
         return [f"--{key}={value}" for key, value in given.items()]
 
     return options
@@ -185,6 +196,7 @@ def stage_benchmarks(wildcards):
     stages = {
         "describe_model": f"{of_model}/describe_model.tsv",
         "calibrate": f"{of_model}/calibrate.tsv",
+        "evaluation_texts": f"{of_model}/evaluation_texts.tsv",
         "score": f"{of_model}/score_{experiment.definition.family}.tsv",
         "rank": f"{of_run}/rank.tsv",
         "summarise": f"{of_run}/summarise.tsv",

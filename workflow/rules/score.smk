@@ -8,7 +8,7 @@ for family in FAMILIES:
         input:
             record="resources/models/{model}.json",
             facts="results/{phase}/{model}/model.json",
-            texts=token_files(family),
+            tokens=token_file(family),
         output:
             [f"results/{{phase}}/{{model}}/scores/{metric.path}.h5" for metric in family_metrics(family)],
         log:

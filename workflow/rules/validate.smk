@@ -6,6 +6,7 @@ rule validate:
         record="resources/models/{model}.json",
         facts="results/{phase}/{model}/model.json",
         tokens="results/{phase}/{model}/tokens.json",
+        evaluation="results/{phase}/{model}/evaluation_tokens.json",
         stores=configured_stores,
         lists=INTERVENTION_LISTS,
     output:
@@ -30,7 +31,7 @@ rule validate:
         version=lambda wildcards, input: validation_version(input.lists),
     shell:
         "HF_HUB_OFFLINE=1 {params.run} --record {input.record} --facts {input.facts} --tokens {input.tokens}"
-        " --stores {input.stores} --lists {input.lists:q} {params.options:q} --device {params.device}"
+        " --evaluation-tokens {input.evaluation} --stores {input.stores} --lists {input.lists:q} {params.options:q} --device {params.device}"
         " --output-dir results/{wildcards.phase}/{wildcards.model}/interventions"
         " --timing benchmarks/{wildcards.phase}/{wildcards.model}/interventions/validate.json"
         " --log {log} --label {wildcards.phase}/{wildcards.model}"

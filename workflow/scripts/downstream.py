@@ -59,8 +59,9 @@ def main(a: argparse.Namespace) -> None:
     from critical_weights.model.load import DTYPES, choose_device, choose_dtype, load_model
     from critical_weights.tables.downstream import DOWNSTREAM
     from critical_weights.tables.schema import write_table
+    from critical_weights.texts.tokenizer import load_tokenizer
     from critical_weights.validation.downstream import downstream_table, read_selections
-    from critical_weights.validation.harness import Harness, load_tokenizer
+    from critical_weights.validation.harness import Harness
 
     record, facts = read_json(a.record), read_json(a.facts)
     check_unchanged(model_folder(record), facts)
@@ -70,7 +71,7 @@ def main(a: argparse.Namespace) -> None:
     device = choose_device(a.device)
     model = load_model(record, choose_dtype(a.dtype, facts, device), device)
     tasks = Harness(
-        model, load_tokenizer(record), a.tasks, folder=Path(a.include_path).expanduser() if a.include_path else None,
+        model, load_tokenizer(record)[0], a.tasks, folder=Path(a.include_path).expanduser() if a.include_path else None,
         batch_size=a.batch_size, limit=a.limit, bootstrap=a.bootstrap,
     )  # fmt: skip
     stored = DTYPES[facts["checkpoint_dtype"]]

@@ -29,7 +29,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--family", required=True, choices=FAMILIES)
     p.add_argument("--record", required=True, help="what fetch_model.py wrote")
     p.add_argument("--facts", required=True, help="model.json")
-    p.add_argument("--calibration", help="calibration.json; not for the static family")
     p.add_argument("--tokens", help="tokens.json; not for the static family")
     p.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16 or float64")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -52,8 +51,8 @@ def main(a: argparse.Namespace) -> None:
         SystemExit: the run ended after a block because it was asked to, or one of several processes said what is wrong.
 
     """
-    if a.family != "static" and not (a.calibration and a.tokens):
-        raise ConfigError(f"the {a.family} family reads texts", fix="Give --calibration and --tokens")
+    if a.family != "static" and not a.tokens:
+        raise ConfigError(f"the {a.family} family reads texts", fix="Give --tokens")
     if a.processes < 1:
         raise ConfigError("--processes is too small", got=a.processes, expected="at least 1")
 
@@ -100,9 +99,7 @@ def score(a: argparse.Namespace) -> None:
 
     record, facts = read_json(a.record), read_json(a.facts)
     check_unchanged(model_folder(record), facts)
-    static = a.family == "static"
-    calibration = None if static else read_json(a.calibration)
-    texts = [] if static else read_tokens(a.tokens, calibration)["calibration"]
+    texts = [] if a.family == "static" else read_tokens(a.tokens)["calibration"]
     start = time.monotonic()
     device = choose_device(a.device)
     dtype = choose_dtype(a.dtype, facts, device)
@@ -122,9 +119,7 @@ def score(a: argparse.Namespace) -> None:
         placed = replace(placed, processes=processes)
         loaded = time.monotonic() - start
         settings = ScoringSettings(candidates=a.candidates, dense=dense, probes=a.probes, seed=a.seed)
-        figures = score_family(
-            a.family, model, facts, calibration, texts, settings, a.output_dir, placed, stoppable=True
-        )
+        figures = score_family(a.family, model, facts, texts, settings, a.output_dir, placed, stoppable=True)
     if a.timing and processes.leads:
         figures["stages"] = {"load": loaded, **figures["stages"]}
         figures["placement"] = plan.placement

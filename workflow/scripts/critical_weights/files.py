@@ -70,6 +70,11 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_json_line(path: str | Path, value: Any) -> None:
+    """Write JSON whole and on one line, for programs: indented, a text of 512 tokens takes 512 lines."""
+    write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
+
+
 class Fields(dict[str, Any]):
     """An object of a JSON file, which tells the file where a key is asked for that it lacks."""
 

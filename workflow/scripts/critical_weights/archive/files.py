@@ -49,7 +49,7 @@ KINDS = tuple(
     Kind(pattern.replace("RUN", _RUN).replace("PM", r"[^/]+/[^/]+"), stage, meaning)
     for pattern, stage, meaning in (
         (r"PM/model\.json", "describe_model", "facts on the model: tensors, shapes, hashes"),
-        (r"PM/calibration\.json", "calibrate", "facts on the texts: counts and hashes"),
+        (r"PM/calibration\.json", "evaluation_texts", "facts on the texts: counts and hashes"),
         (r"RUN/config\.json", "record_config", "settings of the experiment"),
         (r"RUN/experiment_manifest\.json", "manifest", "provenance, times and hashes of the experiment"),
         (r"RUN/sensitivity_stats\.json", "summarise", "statistics over all weights, and of the selection"),

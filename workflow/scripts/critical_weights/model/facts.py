@@ -8,27 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from ..errors import ModelError
 from ..files import sha256_file, sha256_json
 from ..log import logger
-from .config import refuse_quantised
+from .read_config import UNUSABLE, first_lines, read_config
 from .safetensors_read import stored_tensors
 from .sizes import sizes_of
 from .source import check_folder, model_folder
+from .stored_ties import refuse_untied
 
 STORED_IN_OUT = ("Llama4TextExperts",)
 """Classes of fused experts that store (expert, in, out) and do not say so by transformers' ``is_transposed``."""
-
-
-UNUSABLE = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ZeroDivisionError, StrictDataclassError,
-)  # fmt: skip
-"""What transformers raises for a config or a tokenizer with wrong values, depending on where it first meets one."""
 
 
 def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[str, Any]:
@@ -42,7 +36,8 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
         include_1d: whether tensors of one dimension belong to the analysed set.
 
     Raises:
-        ModelError: the config cannot be read, needs remote code, or is quantised, or a file of weights is damaged.
+        ModelError: the config cannot be read, needs remote code, or is quantised, or a file of weights is damaged
+            or stores apart what the config ties.
 
     """
     folder = model_folder(record)
@@ -51,6 +46,7 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
     config = read_config(folder)
     model = build_empty(config, folder.name)
     tensors = describe_tensors(model, include_1d=include_1d)
+    refuse_untied(tensors, files)
     hashes = [
         {"name": f.name, "bytes": f.stat().st_size, "sha256": sha256_file(f)} for f in [folder / "config.json", *files]
     ]
@@ -84,21 +80,6 @@ def describe_model(record: dict[str, Any], *, include_1d: bool = False) -> dict[
     }
 
 
-def read_config(folder: Path) -> PreTrainedConfig:
-    """Read a model folder's config.
-
-    Raises:
-        ModelError: it is not readable, not a causal LM that transformers knows, or quantised.
-
-    """
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except UNUSABLE as error:
-        raise ModelError(f"the config of {folder.name} cannot be used: {_first_lines(error)}") from error
-    refuse_quantised(vars(config), folder.name)
-    return config
-
-
 def build_empty(config: PreTrainedConfig, name: str) -> PreTrainedModel:
     """Build a model on the meta device: names, shapes and ties without a weight.
 
@@ -114,12 +95,7 @@ def build_empty(config: PreTrainedConfig, name: str) -> PreTrainedModel:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config)
     except UNUSABLE as error:
-        raise ModelError(f"{name} is no causal language model that can be built: {_first_lines(error)}") from error
-
-
-def _first_lines(error: Exception) -> str:
-    # transformers lists every class that it knows below the first line; a validation error needs its second one.
-    return " ".join(str(error).strip().splitlines()[:2])[:300]
+        raise ModelError(f"{name} is no causal language model that can be built: {first_lines(error)}") from error
 
 
 def stored_dtype(files: list[Path]) -> str:

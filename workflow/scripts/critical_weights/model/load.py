@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelError, unknown
 from ..log import choice, logger
-from .facts import UNUSABLE
+from .read_config import UNUSABLE
 from .source import model_folder
 
 DTYPES = {

@@ -13,7 +13,8 @@ import torch
 from ..errors import ModelError, near_names
 from ..log import logger
 from ..scoring.memory_plan import PLACEMENTS, USABLE, plan_memory
-from .facts import build_empty, describe_tensors, read_config
+from .facts import build_empty, describe_tensors
+from .read_config import read_config
 from .source import RESOURCES
 
 CONFIGS = RESOURCES / "configs"

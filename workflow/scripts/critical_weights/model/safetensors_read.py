@@ -18,6 +18,8 @@ WIDTHS = {
     "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
 """Bytes of one entry; types of less than a byte are not read."""
+_POINTER = b"version "
+"""What a file begins with that a clone without Git LFS has in place of a large one; no header is as long as that."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ def stored_tensors(file: Path) -> dict[str, StoredTensor]:
     """
     try:
         with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
+            start = opened.read(8)
+            if start == _POINTER:
+                raise ModelError(f"{file.name} is a Git LFS pointer, not the weights", fix="Fetch them: git lfs pull")
+            length = int.from_bytes(start, "little")
             size = file.stat().st_size
             if length > size - 8:
                 raise ValueError(f"its header should take {length} bytes, and the file has {size}")

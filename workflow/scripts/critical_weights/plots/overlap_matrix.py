@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
+from ..imports import without
 from ..overlap.told_k import told_k
 from .heat import write_numbers
 from .save import Drawn
@@ -61,7 +62,8 @@ def draw_matrix(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
             grid.loc[line, column] = share
             texts.loc[line, column] = percent(share) + ("" if complete else "*")
     labels = [short(name) for name in names]
-    from seaborn import heatmap  # imported here: it takes as long as drawing a figure, and only this one needs it
+    with without("scipy"):  # which it has for clusters and densities, and takes longer than to draw this figure
+        from seaborn import heatmap
 
     heatmap(grid, ax=ax, vmin=0, vmax=1, cmap=COLOUR_MAP, linewidths=0.5, linecolor="white", cbar=False,
             xticklabels=False, yticklabels=False)  # fmt: skip

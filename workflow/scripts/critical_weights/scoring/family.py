@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ..errors import ModelError
+from ..files import sha256_json
 from ..log import logger
 from ..metrics import Metric, family_metrics
 from ..store.write import StoreWriter, create_store
@@ -38,7 +39,6 @@ def score_family(
     family: str,
     model: PreTrainedModel,
     facts: Mapping[str, Any],
-    calibration: Mapping[str, Any] | None,
     texts: Sequence[Sequence[int]],
     settings: ScoringSettings,
     folder: str | Path,
@@ -52,8 +52,7 @@ def score_family(
         family: ``static``, ``forward``, ``gradient`` or ``curvature``.
         model: loaded, in eval mode.
         facts: its ``model.json``.
-        calibration: its ``calibration.json``; None for the static family, which reads no text.
-        texts: token ids of each calibration text.
+        texts: token ids of each calibration text; none for the static family.
         settings: see :class:`ScoringSettings`.
         folder: where ``{metric}.h5`` go.
         placed: where the model lies; all in memory of one process by default.
@@ -122,7 +121,7 @@ def score_family(
         _log_laws(laws)
         checks = {"laws": laws, "rehearsal": rehearsal}
         for metric in family_metrics(family):
-            attributes = _attributes(metric, facts, calibration, run.summary, settings, dtype, checks, findings.skipped)
+            attributes = _attributes(metric, facts, texts, run.summary, settings, dtype, checks, findings.skipped)
             writers[metric.path].finish(attributes, [len(ids) - 1 for ids in texts])
     if kept:
         for metric in writers:
@@ -147,7 +146,7 @@ def _open_stores(family: str, folder: Path, stack: ExitStack) -> dict[str, Store
 def _attributes(
     metric: Metric,
     facts: Mapping[str, Any],
-    calibration: Mapping[str, Any] | None,
+    texts: Sequence[Sequence[int]],
     summary: Summary,
     settings: ScoringSettings,
     dtype: torch.dtype,
@@ -161,7 +160,7 @@ def _attributes(
         "model": facts["model"],
         "model_revision": facts["revision"] or "",
         "model_sha256": facts["sha256"],
-        "calibration_sha256": calibration["sha256"] if calibration else None,
+        "calibration_sha256": sha256_json(list(texts)) if texts else None,
         "n_texts": summary.n_texts,
         "n_tokens": summary.n_predicted,
         "corpus_loss": summary.corpus_loss,

@@ -22,8 +22,8 @@ from transformers.modeling_utils import LoadStateDictConfig
 from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelError
-from ..model.facts import read_config
 from ..model.load import fit_experts
+from ..model.read_config import read_config
 from ..model.source import check_folder
 
 

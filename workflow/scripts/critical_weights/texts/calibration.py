@@ -1,10 +1,9 @@
-"""Texts to token ids: what is read, dropped, drawn and cut, all counted; calibration and evaluation disjoint."""
+"""Texts to token ids: what is read, dropped, drawn and cut, all counted; and the calibration texts of a model."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,7 +14,6 @@ from ..files import sha256_json
 from ..log import logger
 from ..model.source import RESOURCES
 from .dataset_texts import label
-from .shared_runs import count_overlap
 from .tokenizer import load_tokenizer, tokenizer_sha256
 
 if TYPE_CHECKING:
@@ -143,90 +141,98 @@ def tokenize(
     return TokenizedTexts(ids, facts, kept_texts)
 
 
+def tokenize_for(
+    record: dict[str, Any],
+    use: str,
+    source: str,
+    *,
+    max_samples: int,
+    max_length: int,
+    seed: int,
+    origin: dict[str, Any] | None,
+) -> tuple[TokenizedTexts, PreTrainedTokenizerBase, dict[str, int]]:
+    """Turn a text file into token ids of a fetched model.
+
+    Args:
+        record: what :func:`critical_weights.model.source.fetch_model` returned.
+        use: ``calibration`` or ``evaluation``.
+        source: ``default`` or a file.
+        max_samples: texts at most.
+        max_length: tokens of a text at most; lowered to the model's positions.
+        seed: of the draw.
+        origin: of a file that was made of a data set, its record.
+
+    Returns:
+        The texts, the tokenizer, and the sizes that held: ``vocabulary`` and ``max_length``.
+
+    Raises:
+        ConfigError: ``max_samples`` or ``max_length`` leaves nothing.
+        TextError: the file cannot be used, or an id does not fit the model's vocabulary.
+
+    """
+    tokenizer, vocabulary, positions = load_tokenizer(record)
+    if positions and positions < max_length:
+        logger(__name__).info("max_length %d lowered to %d: the model has no more positions", max_length, positions)
+        max_length = positions
+    texts = tokenize(source, use, tokenizer, max_samples=max_samples, max_length=max_length, seed=seed)
+    if origin:
+        texts.facts.update(source=label(origin), dataset=origin)
+    largest = max(max(ids) for ids in texts.ids)
+    if largest >= vocabulary:
+        raise TextError(
+            f"token id {largest} of the {use} texts does not fit the model's vocabulary of {vocabulary}",
+            fix="The tokenizer belongs to another model",
+        )
+    return texts, tokenizer, {"vocabulary": vocabulary, "max_length": max_length}
+
+
 def calibrate(
     record: dict[str, Any],
     *,
     phase: str,
     texts: str,
-    evaluation: str,
     max_samples: int,
     max_length: int,
     seed: int,
-    origins: Mapping[str, dict[str, Any]] | None = None,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Make the contents of ``calibration.json`` and ``tokens.json`` of one (phase, model).
+    origin: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Make the content of ``tokens.json`` of one (phase, model): all that scoring reads of texts.
+
+    Nothing in it depends on the evaluation texts, so that others of these score nothing again.
 
     Args:
         record: what :func:`critical_weights.model.source.fetch_model` returned.
         phase: its name.
         texts: calibration texts, ``default`` or a file.
-        evaluation: evaluation texts, likewise.
-        max_samples: texts of each at most.
+        max_samples: texts of each use at most.
         max_length: tokens of a text at most.
         seed: of the draw.
-        origins: for ``calibration`` and ``evaluation``, where their file was made of a data set: its record.
+        origin: of a file that was made of a data set, its record.
+
+    Returns:
+        ``calibration`` ids of each text with their hash; ``vocabulary`` and ``special`` tokens; ``facts`` for
+        ``calibration.json``; ``texts_sha256``, by which evaluation texts are told apart from these.
 
     Raises:
         ConfigError: ``max_samples`` or ``max_length`` leaves nothing.
-        TextError: a file cannot be used, the two overlap, or an id does not fit the model's vocabulary.
+        TextError: the file cannot be used, or an id does not fit the model's vocabulary.
 
     """
-    tokenizer, vocab_size, positions = load_tokenizer(record)
-    if positions and positions < max_length:
-        logger(__name__).info("max_length %d lowered to %d: the model has no more positions", max_length, positions)
-        max_length = positions
     limits = {"max_samples": max_samples, "max_length": max_length, "seed": seed}
-    both = {
-        use: tokenize(source, use, tokenizer, **limits)
-        for use, source in (("calibration", texts), ("evaluation", evaluation))
-    }
-    for use, origin in (origins or {}).items():
-        both[use].facts.update(source=label(origin), dataset=origin)
-    _refuse_shared(both["calibration"], both["evaluation"], max_length)
-    for use, tokens in both.items():
-        largest = max(max(ids) for ids in tokens.ids)
-        if largest >= vocab_size:
-            raise TextError(
-                f"token id {largest} of the {use} texts does not fit the model's vocabulary of {vocab_size}",
-                fix="The tokenizer belongs to another model",
-            )
-    calibration = {
-        "phase": phase,
-        "model": record["model"],
-        **{use: tokens.facts for use, tokens in both.items()},
-        **limits,
-        "tokenizer_sha256": tokenizer_sha256(record),
-        "sha256": sha256_json(both["calibration"].ids),
-        "evaluation_sha256": sha256_json(both["evaluation"].ids),
-        "overlap": count_overlap(both["calibration"].ids, both["evaluation"].ids),
-    }
-    size = min(len(tokenizer), vocab_size)
-    vocabulary = [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(size)))]
-    tokens_file = {
-        **{use: tokens.ids for use, tokens in both.items()},
-        "vocabulary": vocabulary + [""] * (vocab_size - size),
+    kept, tokenizer, sizes = tokenize_for(record, "calibration", texts, **limits, origin=origin)
+    tokens = {number: token for token, number in tokenizer.get_vocab().items()}  # some leave ids out
+    return {
+        "calibration": kept.ids,
+        "calibration_sha256": sha256_json(kept.ids),
+        "vocabulary": [tokens.get(number, "") for number in range(sizes["vocabulary"])],
         "special": {name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "unk", "pad")},
+        "facts": {
+            "phase": phase,
+            "model": record["model"],
+            "calibration": kept.facts,
+            **limits,
+            "max_length": sizes["max_length"],
+            "tokenizer_sha256": tokenizer_sha256(record),
+        },
+        "texts_sha256": [sha256_json(text.strip()) for text in kept.texts],
     }
-    return calibration, tokens_file
-
-
-def _refuse_shared(calibration: TokenizedTexts, evaluation: TokenizedTexts, max_length: int) -> None:
-    """Refuse evaluation texts that are calibration texts but for space around them, or are after the cut.
-
-    Raises:
-        TextError: some are.
-
-    """
-    whole = {text.strip() for text in calibration.texts}
-    cut = {tuple(ids) for ids in calibration.ids}
-    pairs = [(text.strip(), tuple(ids)) for text, ids in zip(evaluation.texts, evaluation.ids, strict=True)]
-    shared = {text for text, ids in pairs if text in whole or ids in cut}
-    if shared:
-        cut_alone = bool(shared - whole)
-        after = f" when cut to {max_length} tokens" if cut_alone else ""
-        raise TextError(
-            f"{len(shared)} evaluation texts are calibration texts too{after}, first '{min(shared)[:60]}'",
-            fix="Damage must be measured on texts that the scores have not seen: remove them from one file, "
-            + ("raise max_length, " if cut_alone else "")
-            + "or, where they are headings of a data set, leave short rows out (min_characters)",
-        )

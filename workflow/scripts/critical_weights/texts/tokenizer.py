@@ -27,7 +27,7 @@ def load_tokenizer(record: dict[str, Any]) -> tuple[PreTrainedTokenizerBase, int
     from transformers import AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    from ..model.facts import UNUSABLE, read_config
+    from ..model.read_config import UNUSABLE, read_config
     from ..model.sizes import max_positions
 
     transformers_logging.set_verbosity_error()

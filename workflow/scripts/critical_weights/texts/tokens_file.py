@@ -1,37 +1,27 @@
-"""Reading ``tokens.json``, and making sure that it is the one its ``calibration.json`` tells of."""
+"""Reading ``tokens.json`` and ``evaluation_tokens.json``, whose ids must be those that were counted and hashed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import TextError
 from ..files import read_json, sha256_json
 
-HASHES = {"calibration": "sha256", "evaluation": "evaluation_sha256"}
-"""Which field of ``calibration.json`` holds the hash of which ids; an older file lacks the second."""
 
-
-def read_tokens(path: str | Path, calibration: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read ``tokens.json``.
-
-    Args:
-        path: the file.
-        calibration: the content of its ``calibration.json``; None for the one beside it, if there is one.
+def read_tokens(path: str | Path) -> dict[str, Any]:
+    """Read a file of token ids.
 
     Raises:
-        TextError: its ids are others than those that ``calibration.json`` counted and hashed.
+        TextError: its ids are others than those that were counted and hashed.
 
     """
-    tokens, beside = read_json(path), Path(path).with_name("calibration.json")
-    if calibration is None:
-        calibration = read_json(beside) if beside.is_file() else {}
-    for use, field in HASHES.items():
-        expected = calibration.get(field)
+    tokens = read_json(path)
+    for use in ("calibration", "evaluation"):
+        expected = tokens.get(f"{use}_sha256")
         if expected and use in tokens and sha256_json(tokens[use]) != expected:
             raise TextError(
-                f"the {use} ids of {path} are not those that its calibration.json tells of",
-                fix="One of the two files was changed or copied from elsewhere: delete both, the next run makes them",
+                f"the {use} ids of {path} are not those that it was made with",
+                fix="It was changed by hand: delete it, the next run makes it again",
             )
     return tokens

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, ModelError, unknown
+from ..errors import ConfigError, unknown
 from ..log import logger
-from ..model.source import model_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -77,21 +76,6 @@ def require_harness() -> None:
 def go_offline() -> None:
     """Keep hub and data sets off the network; to be called before either is imported."""
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
-
-
-def load_tokenizer(record: Mapping[str, Any]) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a fetched model.
-
-    Raises:
-        ModelError: the folder has none that transformers can load.
-
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(model_folder(record), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model '{record['model']}' has no tokenizer that can be loaded: {error}") from error
 
 
 class Harness:
