@@ -124,6 +124,8 @@ def spellings(value: float) -> set[str]:
     if not math.isfinite(value):
         return set()
     found = {f"{value:.{digits}g}" for digits in (2, 3, 4, 6)} | {f"{100 * value:.3g}"}
+    if 0.9995 <= value < 1:  # told with as many digits as keep it apart from all
+        found |= {f"{100 * value:.{digits}g}" for digits in range(4, 17)}
     if abs(value) >= 1000:
         found |= {f"{float(f'{value:.{digits}g}'):,.0f}" for digits in (2, 3, 4)}
     if math.isclose(value, round(value), abs_tol=1e-9):

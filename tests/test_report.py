@@ -179,6 +179,7 @@ def test_markdown_tables_have_as_many_cells_as_headings(study):
         ("1/2 * h * w", "text", "1/2 * h * w"),
         ("sum_s _x_", "text", "sum_s \\_x\\_"),
         ("two\nlines", "text", "two lines"),
+        ("two\nlines", "code", "`two lines`"),
     ],
 )
 def test_markdown_escapes(text, kind, wanted):
@@ -195,6 +196,12 @@ def test_markdown_escapes(text, kind, wanted):
         (real(None), "not applicable"),
         (share(2.8e-6), "0.00028 %"),
         (share(0.5), "50 %"),
+        (share(0.99949), "99.9 %"),
+        (share(1 - 3.3e-5), "99.997 %"),
+        (share(1 - 2e-11), "99.999999998 %"),
+        (share(1 - 1e-15), "100 %"),
+        (share(1.0), "100 %"),
+        (share(1.0004), "100 %"),
         (bounded(0.5, 0.5, 0.5), "0.5"),
         (bounded(0.5, 0.4, 0.6), "0.5 (0.4 to 0.6)"),
         (bounded_share(0.5, 0.49, 0.51), "50 % (49 to 51 %)"),
@@ -326,6 +333,14 @@ def test_what_is_not_measured_follows_what_was_measured(facts):
     assert "how far other texts would change them is not measured here" in limits(facts)
 
 
+def test_where_no_metric_reads_texts_nothing_is_said_of_them(facts):
+    facts = json.loads(json.dumps(facts))
+    facts["metrics"] = {"magnitude": facts["metrics"]["magnitude"]}
+    facts |= {"corpus_loss": [], "stability": None}
+    assert limits(facts).startswith("no metric here reads texts: how the model is used does not enter the scores. A ")
+    assert "one set of" not in limits(facts)
+
+
 def test_the_finding_on_laws_names_the_metrics_it_is_about(facts):
     told = finding(facts, "Whether the scores can be right")["text"]
     assert told.startswith("1 conservation law can be checked on this model, on the gradients behind grad_squared and")
@@ -334,9 +349,11 @@ def test_the_finding_on_laws_names_the_metrics_it_is_about(facts):
 
 def test_every_finding_is_on_the_pages_and_in_the_json(study, facts):
     assert len(facts["findings"]) >= 12
-    page, md = ((study[1] / name).read_text() for name in ("report.html", "research_summary.md"))
+    page, md = (html.unescape((study[1] / name).read_text()) for name in ("report.html", "research_summary.md"))
+    assert "of all; there are 3 here." in md
     for finding in facts["findings"]:
         assert finding["name"] in page
+        assert finding["text"].replace(" %", "\u00a0%") in page, "no line begins with a sign of percent"
         assert finding["name"] in md
 
 
@@ -374,6 +391,128 @@ def test_a_failed_law_is_the_first_thing_said_of_it(facts):
     facts["checks"][0]["laws"][0] |= {"status": "failed", "error": 0.5}
     told = finding(facts, "Whether the scores can be right")
     assert "0 passed, 1 failed, so the scores of that pass are not to be trusted" in told["text"]
+
+
+def first_of(facts, name="Which weight leads"):
+    return finding(facts, name)["text"]
+
+
+def test_the_second_of_two_metrics_is_said_to_put_another_weight_first(facts):
+    facts = json.loads(json.dumps(facts))
+    del facts["metrics"]["magnitude"], facts["experiments"][LABELS[2]]
+    one, other = facts["metrics"].values()
+    assert (one["top"][0]["indices"], first_of(facts).count("puts")) == (other["top"][0]["indices"], 1)
+    other["top"][0]["indices"] = "(9, 3)"
+    assert first_of(facts).endswith("; the other metric puts another weight first.")
+
+
+def test_weights_that_lead_together_are_not_told_as_one(facts):
+    facts = json.loads(json.dumps(facts))
+    rows = facts["metrics"]["grad_squared"]["top"]
+    assert ", as do" not in first_of(facts)
+    rows[1]["sensitivity_score"] = rows[0]["sensitivity_score"]
+    assert "the median of all weights, as does the second; " in first_of(facts)
+    rows[2]["sensitivity_score"] = rows[0]["sensitivity_score"]
+    assert f"the median of all weights, as do 2 more of the first {len(rows)}; " in first_of(facts)
+
+
+def test_pairs_that_share_as_little_are_counted(facts):
+    facts = json.loads(json.dumps(facts))
+    rows = [row for row in facts["overlap"]["global"] if row["k"] == "30"]
+    for row, shared in zip(rows, (3, 1, 2), strict=True):
+        row["shared"] = shared
+    assert "as do" not in first_of(facts, "How far the metrics agree")
+    rows[2]["shared"] = 1
+    assert first_of(facts, "How far the metrics agree").endswith(", as does 1 more pair.")
+    rows[0]["shared"] = 1
+    assert first_of(facts, "How far the metrics agree").endswith(", as do 2 more pairs.")
+
+
+def test_a_selection_of_one_weight_is_told_in_the_singular(facts):
+    facts = json.loads(json.dumps(facts))
+    run = facts["experiments"][LABELS[2]]
+    run["selection"] |= {"num_weights": 1, "share_of_score": 0.75}
+    assert first_of(facts, "How much the selections hold").startswith(
+        f"The 1 weight of {LABELS[2]} (0.833 % of 120) holds"
+    )
+
+
+def test_a_component_is_not_said_to_hold_no_more_than_chance_where_that_is_not_known(facts):
+    facts = json.loads(json.dumps(facts))
+    assert "45 % by magnitude (not told apart from chance)" in first_of(facts, "Where the global selections lie")
+    for row in facts["structure"]["components"]:
+        row["p"] = None
+    assert "chance" not in first_of(facts, "Where the global selections lie")
+
+
+def test_tokens_stand_in_quotes_and_rows_that_lead_are_not_called_most(facts):
+    facts = json.loads(json.dumps(facts))
+    told_now = first_of(facts, "Which tokens lead")
+    assert "hold the most of the first 20" in told_now
+    rows = facts["tokens"]["first"]
+    for row, text in zip(rows, (".", "שש (1"), strict=False):
+        row |= {"token": text, "selection": rows[0]["selection"], "share": 0.9 - 0.1 * (text != ".")}
+    told_now = first_of(facts, "Which tokens lead")
+    assert "“.” in " in told_now
+    assert "“\u2068שש␣(1\u2069” in " in told_now, "apart from the words, whose order it would turn"
+
+
+def test_shares_of_rankings_that_do_not_hold_are_those_of_two_halves(facts):
+    facts = json.loads(json.dumps(facts))
+    half = "first 30 two halves (or estimates) share "
+    assert f"; of the others' {half}0.31 (0.25 to 0.38) (grad_squared) of the union." in first_of(
+        facts, "How far the rankings hold"
+    )
+    for row in facts["stability"]["verdicts"]:
+        row["largest_k"] = 0
+    assert f"; of their {half}0.71 (0.65 to 0.78) (grad_x_weight) and 0.31" in first_of(
+        facts, "How far the rankings hold"
+    )
+
+
+def test_what_makes_a_ranking_trusted_is_told_below_the_table(root):
+    write_interventions(root / "p2" / MODEL)
+    assert "Trust: place by the number of others that a ranking is better than" in (again(root) / PAGES[0]).read_text()
+
+
+def test_a_part_below_zero_is_explained(facts):
+    facts = json.loads(json.dumps(facts))
+    name = "What the first position does"
+    assert "below 0" not in finding(facts, name)["sure"]
+    for metric in facts["first_position"]["metrics"].values():
+        metric["share"] = -0.001
+    assert "Where its part is below 0, the score grows without it." in finding(facts, name)["sure"]
+
+
+RANKING = {"metric": "grad_squared", "mode": "global", "intervention": "zero", "verdict": "above controls", "wins": 0,
+           "k_low": 1, "k_high": 10, "k_compared": 10, "nonfinite_texts": 0, "area": 0.4, "area_low": 0.3,
+           "area_high": 0.5, "gain_matched": 0.3, "gain_matched_low": 0.2, "gain_matched_high": 0.4, "n_texts": 3,
+           "seeds": 5, "draws": 1000}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "first, others, begins, holds",
+    [
+        ({}, [{"area": 0.1}], "Of 2 rankings tried, grad_squared (global) finds the weights whose change (zero) hurts "
+         "most: 0.4 (0.3 to 0.5) nats per token over k from 1 to 10, 0.3 (0.2 to 0.4) more than as many others", True),
+        ({"wins": 2}, [{"area": 0.7, "wins": 1}, {"area": None}, {"area": 0.1}], "Of 4 rankings tried, grad_squared "
+         "(global) comes first, surely doing more damage than 2 others: its change (zero) moves the loss: 0.4", False),
+        ({"area": -0.01, "area_low": -0.02, "area_high": 0.0}, [{"area": -0.02}], "Of 2 rankings tried, grad_squared "
+         "(global) comes first, surely doing more damage than 0 others: its change (zero) moves the loss: -0.01 (",
+         False),
+        ({"k_low": 10}, [], "Changing (zero) the first weights by grad_squared (global) moves the loss: 0.4 (0.3 to "
+         "0.5) nats per token at k 10, 0.3", False),
+        ({"gain_matched": -0.03, "gain_matched_low": -0.04, "gain_matched_high": 0.01}, [], "Changing (zero) the first "
+         "weights by grad_squared (global) moves the loss: 0.4 (0.3 to 0.5) nats per token over k from 1 to 10, a "
+         "difference of -0.03 (-0.04 to 0.01) to as many others of the same size; it is", False),
+    ],
+    ids=["most", "another does more", "no damage", "one k", "less than controls"],
+)  # fmt: skip
+def test_the_first_ranking_hurts_most_only_where_it_does(facts, first, others, begins, holds):
+    verdict = [RANKING | first, *(RANKING | other for other in others)]
+    told_now = first_of(facts | {"validation": {"verdict": verdict}}, "Whether the weights really matter")
+    assert told_now.startswith(begins)
+    assert ("hurts most" in told_now) == holds
 
 
 def test_findings_of_one_metric_compare_nothing(facts):
@@ -439,15 +578,15 @@ BY_HAND = [
     ("Whether the best weights come in lines", "analysis/structure.csv",
      lambda row: row.update(value="0.4321") if (row["selection"], row["scope"], row["quantity"]) == (
          "gradxw_global_k20", "all", "best_5_share") else None,
-     "of the first 20 by magnitude, and", ", and 43.2 % (by chance"),
+     "of the first 20 by magnitude, the largest part of 3 metrics, and", ", and 43.2 % (by chance"),
     ("Where the global selections lie", "analysis/structure.csv",
      lambda row: row.update(value="0.987", p="1e-9") if (row["selection"], row["name"], row["quantity"]) == (
          "mag_global_k20", "q_proj", "selected_share") else None,
-     "45 % by magnitude, no more than by chance", "in q_proj (26.7 % of the weights): 98.7 % by magnitude"),
+     "45 % by magnitude (not told apart from chance)", "in q_proj (26.7 % of the weights): 98.7 % by magnitude"),
     ("Which tokens lead", "analysis/tokens.csv",
      lambda row: row.update(share="0.75", selected="15") if (row["selection"], row["row"]) == (
          "mag_global_k20", "1") else None,
-     "Ġthe in embed_tokens (4; 2 occ", "(15; 2 occurrences in the texts)"),
+     "“Ġthe” in embed_tokens (4; 2 occ", "(15; 2 occurrences in the texts)"),
     ("What the first position does", "analysis/first_position.csv",
      lambda row: row.update(value="0.123") if (row["metric"], row["k"], row["quantity"]) == (
          "grad_x_weight", "30", "overlap") else None,
@@ -475,7 +614,7 @@ def test_a_result_file_changed_by_hand_changes_the_sentence(root, name, file, al
     assert after in texts(root)[name]
     for page in ("research_summary.md", "report.html"):
         text = (root / "p2" / MODEL / "report" / page).read_text()
-        assert after.split("(")[0].strip() in html.unescape(text).replace("\\", "")
+        assert after.split("(")[0].strip() in html.unescape(text).replace("\\", "").replace("\u00a0", " ")
 
 
 def test_a_super_weight_is_told_with_its_rank(root):

@@ -115,6 +115,19 @@ document.body.append(note);
 """
 
 
+USE_OF_PRINT = """
+const seen = {}, styles = (names) => [...document.querySelectorAll(names)].map((each) => getComputedStyle(each));
+seen.buttons = [...new Set(styles(".sort").map((style) => style.display))];
+seen.headings = [...new Set(styles("thead th").map((style) => style.position))];
+seen.fields = [...new Set(styles(".tool:has(input)").map((style) => style.display))];
+seen.cut = styles(".scroll").filter((style) => style.overflowY !== "visible" || style.maxHeight !== "none").length;
+const note = document.createElement("pre");
+note.id = "seen";
+note.textContent = JSON.stringify(seen);
+document.body.append(note);
+"""
+
+
 def use(page: Path, script: str, folder: Path, *flags: str) -> dict:
     """Open a copy of a page with a script let in, and return what that saw."""
     text = page.read_text().replace("script-src ", f"script-src '{digest(script)}' ")
@@ -219,3 +232,49 @@ def test_page_over_models_and_phases_sorts_filters_and_switches(tmp_path, width)
         assert (before, after) == ([names[0]], [names[-1]])
     assert seen["pointer"][0] == seen["pointer"][1] != ""
     assert seen["wide"] <= 0
+
+
+def test_on_paper_nothing_is_cut_and_headings_can_be_repeated(tmp_path):
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    root = make_results(tmp_path / "results", LABELS, everything=True)
+    page: Path = finish(root, LABELS) / "report.html"
+    page.write_text(page.read_text().replace("@media print {", "@media all {"))
+    seen = use(page, USE_OF_PRINT, tmp_path)
+    assert seen["cut"] == 0
+    assert seen["buttons"] == ["contents"], "Chromium repeats no heading on the next sheet that is a button"
+    assert seen["headings"] == ["static"], "nor one that sticks"
+    assert seen["fields"] == ["none"]
+
+
+STYLE = (Path(__file__).parents[1] / "workflow" / "report" / "style.css").read_text()
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    low, high = sorted((brightness(a), brightness(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", range(3), ids=["light", "dark", "paper"])
+def test_words_and_marks_stand_out_from_what_is_behind_them(theme):
+    own = dict(re.findall(r"--(\w+): (#\w{6})", re.findall(r":root \{([^}]*)\}", STYLE)[theme]))
+    for words in ("text", "soft", "link"):
+        for behind in ("page", "band"):
+            assert contrast(own[words], own[behind]) >= 4.5, (words, behind)
+    seen = float(re.search(r"\.sort::after \{[^}]*opacity: ([\d.]+)", STYLE)[1])
+    mixed = (round(seen * int(own["soft"][p : p + 2], 16) + (1 - seen) * int(own["page"][p : p + 2], 16))
+             for p in (1, 3, 5))  # fmt: skip
+    assert contrast("#" + "".join(f"{part:02x}" for part in mixed), own["page"]) >= 3, "the arrow of a heading"
+
+
+def test_figures_in_maps_stand_out_from_their_colour():
+    steps = re.findall(r"\.l\d \{ background: (#\w{6}); color: (#\w{6}); \}", STYLE)
+    assert len(steps) == 9
+    assert min(contrast(*step) for step in steps) >= 4.5

@@ -14,6 +14,7 @@ from critical_weights.report.inventory import of_model, over_all
 from critical_weights.report.render import digest
 from critical_weights.report.show import size
 from critical_weights.report.study import PAGES, SECTIONS, write_study_report
+from critical_weights.report.study_findings import study_findings
 from critical_weights.report.study_gather import gather_study
 from critical_weights.report.study_words import limits, next_steps
 from critical_weights.result_paths import STUDY_FILES
@@ -177,7 +178,7 @@ def test_a_result_file_changed_by_hand_changes_the_sentence(root, facts, name, f
     rewrite(root / file, alter)
     assert after in sentences(root, [FIRST] if file.startswith(FIRST) else [])[name]
     for page in ("report.html", "research_report.md", "research_summary.md"):
-        text = html.unescape((root / "report" / page).read_text()).replace("\\", "")
+        text = html.unescape((root / "report" / page).read_text()).replace("\\", "").replace("\u00a0", " ")
         assert after.split("(")[0].strip() in text
 
 
@@ -226,6 +227,24 @@ def test_phases_of_the_same_texts_are_called_one_piece_of_evidence(facts):
     assert facts["repeats"] == {"p2/tiny": "p1/tiny", "p2/other": "p1/other"}
     counting = [one for one in facts["findings"] if one["name"] == "How far the rankings hold"]
     assert "Counted twice, which makes nothing surer: p2/tiny repeats p1/tiny" in counting[0]["sure"]
+
+
+def test_words_follow_their_numbers(facts):
+    facts = json.loads(json.dumps(facts))
+
+    def text(name):
+        return next(one["text"] for one in study_findings(facts) if one["name"] == name)
+
+    part = facts["parts"][FIRST]
+    facts["parts"] = {FIRST: part}
+    assert "; 1 time the law does not hold by construction" in text("Whether the scores can be right")
+    assert "; of the others two halves share 0.31 (0.25 to 0.38) of the union" in text("How far the rankings hold")
+    part["metrics"]["obd"] = part["metrics"]["magnitude"]
+    assert "; 1 metric lies between the last two" in text("How far the scores are concentrated")
+    rows = part["overlap"]["global"]
+    for row in rows:
+        row["shared"] = 4
+    assert f", as do {len(rows) - 1} more pairs" in text("How far the metrics agree")
 
 
 def test_limits_follow_what_was_measured(facts):

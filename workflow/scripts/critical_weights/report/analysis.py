@@ -9,6 +9,7 @@ from ..overlap.told_k import told_k
 from ..tables.agreement import AGREEMENT
 from ..tables.schema import CONCENTRATION, OVERLAP, read_table
 from .rows import Row, kept, read_if_there, records
+from .show import plural
 
 LINES = ("row", "col", "neuron")
 
@@ -56,6 +57,12 @@ def at_one_k(rows: list[Row]) -> list[Row]:
     """Return the rows at the k that :func:`~critical_weights.overlap.told_k.told_k` chooses, as the figure does."""
     chosen = told_k((row["k"], row["complete"]) for row in rows)
     return [row for row in rows if row["k"] == chosen]
+
+
+def as_little(ordered: list[Row]) -> str:
+    """Say how many more pairs share as little as the last one, in words that follow what is said of it."""
+    n = sum(row["shared"] == ordered[-1]["shared"] for row in ordered) - 1
+    return f", as {'does' if n == 1 else 'do'} {plural(n, 'more pair')}" if n else ""
 
 
 def read_concentration(path: Path) -> dict[str, dict[str, Any]]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import findings_judged, findings_stability, findings_structure
-from .analysis import at_one_k
+from .analysis import as_little, at_one_k
 from .finding import SIGNIFICANT, Finding, finding
-from .show import bounded, count, listed, plural, real, share, times, token
+from .show import bounded, count, listed, plural, quoted, real, share, times
 
 OVER_METRICS = (
     findings_structure.lines, findings_structure.components, findings_structure.channels, findings_structure.tokens,
@@ -44,10 +44,11 @@ def selection(facts: Mapping[str, Any]) -> Finding | None:
     def sentence(label: str) -> str:
         run = facts["experiments"][label]
         total = facts["metrics"][run["metric"]]["overall"]["num_weights"]
+        n = run["selection"]["num_weights"]
         return (
-            f"the {plural(run['selection']['num_weights'], 'weight')} of {label} ({share(weight_share[label])} of "
-            f"{count(total)}) hold {share(run['selection']['share_of_score'])} of the total {run['metric']} score, "
-            f"{times(known[label])} their share of the weights"
+            f"the {plural(n, 'weight')} of {label} ({share(weight_share[label])} of {count(total)}) "
+            f"{'holds' if n == 1 else 'hold'} {share(run['selection']['share_of_score'])} of the total {run['metric']} "
+            f"score, {times(known[label])} {'its' if n == 1 else 'their'} share of the weights"
         )
 
     most, least = max(known, key=lambda k: known[k]), min(known, key=lambda k: known[k])
@@ -127,18 +128,21 @@ def best(facts: Mapping[str, Any]) -> Finding | None:
     tensor, n = Counter(row["parameter"] for row in rows).most_common(1)[0]
     text = f"by {name}, {first['parameter']} at {first['indices']}"
     if first["token"] is not None:
-        text += f" (token {token(first['token'])})"
+        text += f" (token {quoted(first['token'])})"
     text += f" leads with {real(first['sensitivity_score'])} {metric['units']}"
     if metric["overall"]["max_over_median"] is not None:
         text += f", {times(metric['overall']['max_over_median'])} the median of all weights"
+    alike = sum(row["sensitivity_score"] == first["sensitivity_score"] for row in rows)
+    if alike > 1:
+        text += f", as do {alike - 1} more of the first {len(rows)}" if alike > 2 else ", as does the second"
     if len(rows) > 1:
         together = "all" if n == len(rows) else f"{n}" if n > 1 else "no two"
         text += f"; {together} of the first {len(rows)} lie in {'one tensor' if n == 1 else tensor}"
     if len(ranked) > 1:
         same = [m for m, other in ranked.items() if m != name and _address(other["top"][0]) == _address(first)]
-        others = listed(same) if same else "none of the other metrics" if len(ranked) > 2 else "the other metric"
+        others = listed(same) if same else "none of the other metrics"
         text += f"; {others} {'put' if len(same) > 1 else 'puts'} it first too" if same or len(ranked) > 2 else \
-                f"; {others} does not"  # fmt: skip
+                "; the other metric puts another weight first"  # fmt: skip
     sure = "Exact for these texts: no score was estimated by sampling weights."
     if metric["top_exact"] < len(rows):
         sure = (
@@ -166,7 +170,7 @@ def overlap(facts: Mapping[str, Any]) -> Finding | None:
 
     text = f"of the first {plural(int(rows[0]['k']), 'weight')} by each metric, {sentence(rows[0])}"
     if len(rows) > 1:
-        text += f"; least alike of {len(rows)} pairs, {sentence(rows[-1])}"
+        text += f"; least alike of {len(rows)} pairs, {sentence(rows[-1])}{as_little(rows)}"
     sure = "Exact counts over all tensors."
     if len(rows) < len(told):
         sure += f" Left out: {plural(len(told) - len(rows), 'pair')} whose lists are too short."

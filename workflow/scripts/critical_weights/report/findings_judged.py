@@ -40,19 +40,18 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
         text += f"{plural(len(rows), 'ranking')} tried, so that no damage can be averaged"
         return finding("Whether the weights really matter", text, f"Texts: {count(first['n_texts'])}.", "validation",
                        *sources)  # fmt: skip
-    text = (
-        f"of {plural(len(rows), 'ranking')} tried, {first['metric']} ({first['mode']}) finds the weights whose change "
-        f"({first['intervention']}) hurts most: {interval(first['area'], first['area_low'], first['area_high'])} nats "
-        f"per token over k from {count(first['k_low'])} to {count(first['k_high'])}"
-    )
+    low, high = count(first["k_low"]), count(first["k_high"])
+    text = f"{_comes_first(rows)}: {interval(first['area'], first['area_low'], first['area_high'])} nats per token "
+    text += f"at k {low}" if low == high else f"over k from {low} to {high}"
     if first["nonfinite_texts"]:
         text += f" ({plural(first['nonfinite_texts'], 'text')} left out whose loss did not stay finite)"
     if first["gain_matched"] is not None:
         gain = interval(first["gain_matched"], first["gain_matched_low"], first["gain_matched_high"])
+        gain = f"{gain} more than" if first["gain_matched"] >= 0 else f"a difference of {gain} to"
         least = "" if first["k_compared"] == first["k_high"] else (
             f" (over k up to {count(first['k_compared'])}: beyond, too few are left for controls as large)"
         )  # fmt: skip
-        text += f", {gain} more than as many others of the same size{least}; it is {first['verdict']}"
+        text += f", {gain} as many others of the same size{least}; it is {first['verdict']}"
     elif first["k_compared"] is None:
         text += f"; {first['verdict']}"
     outcomes = [f"{count(n)} {verdict}" for verdict in dict.fromkeys(row["verdict"] for row in rows)
@@ -61,3 +60,18 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
     sure = f"Mean damage over log k on {plural(first['n_texts'], 'evaluation text')}, none of them a calibration text; "
     sure += f"in brackets 95 % of {plural(first['draws'], 'draw')} of texts and {plural(first['seeds'], 'seed')}."
     return finding("Whether the weights really matter", text, sure, "validation", *sources)
+
+
+def _comes_first(rows: list[Mapping[str, Any]]) -> str:
+    """Begin what is said of the first ranking, which need not do the most damage: it surely outdoes the most others."""
+    first = rows[0]
+    if len(rows) == 1:
+        by = f"{first['metric']} ({first['mode']})"
+        return f"changing ({first['intervention']}) the first weights by {by} moves the loss"
+    text = f"of {plural(len(rows), 'ranking')} tried, {first['metric']} ({first['mode']}) "
+    if first["area"] > 0 and first["area"] == max(row["area"] for row in rows if row["area"] is not None):
+        return f"{text}finds the weights whose change ({first['intervention']}) hurts most"
+    return (
+        f"{text}comes first, surely doing more damage than {plural(first['wins'], 'other')}: its change "
+        f"({first['intervention']}) moves the loss"
+    )

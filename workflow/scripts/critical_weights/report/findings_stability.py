@@ -33,9 +33,11 @@ def stability(facts: Mapping[str, Any]) -> Finding | None:
     told = [(v, row) for v in fails if (row := at_k(known["overlaps"], v["metric"], "global", SHOWN_K))]
     if told:
         told.sort(key=lambda pair: -pair[1]["value"])
-        others = "the others share" if holds else "they share"
+        others = "the others'" if holds else "their"
         parts = [f"{interval(row['value'], row['low'], row['high'])} ({verdict['metric']})" for verdict, row in told]
-        text += f"; of the first {count(told[0][1]['k'])} {others} {listed(parts)}"
+        text += (
+            f"; of {others} first {count(told[0][1]['k'])} two halves (or estimates) share {listed(parts)} of the union"
+        )
     sure = (
         f"Jaccard index (shared over union) of two random halves of {plural(tested[0]['n_texts'] or 0, 'text')}, or "
         "of two simulated estimates from probes; in brackets 95 % of them. A ranking holds where the lower end is "
@@ -100,6 +102,8 @@ def first_position(facts: Mapping[str, Any]) -> Finding | None:
     sure = "Of the kept weights of each tensor; the loss itself still counts the first position."
     sure += f" Weights beyond those could change the figure of {listed(unsure)}." if unsure else (
         " No weight beyond them could enter without gaining score by losing a position.")  # fmt: skip
+    if any(known["metrics"][name]["share"] < 0 for name in (order[0], order[-1])):
+        sure += " Where its part is below 0, the score grows without it."
     if known["not_available"]:
         sure += f" Not available: {listed([row['metric'] for row in known['not_available']])}."
     return finding("What the first position does", text, sure, "first-position", "analysis/first_position.csv")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .finding import SHOWN, SIGNIFICANT, Finding, finding
-from .show import count, listed, plural, real, share, times, token
+from .show import count, listed, plural, quoted, real, share, times
 
 
 def lines(facts: Mapping[str, Any]) -> Finding | None:
@@ -25,7 +25,7 @@ def lines(facts: Mapping[str, Any]) -> Finding | None:
 
     text = f"the five best rows or columns of each tensor hold {sentence(order[0])}"
     if len(order) > 1:
-        text += f", and {sentence(order[-1])}"
+        text += f", the largest part of {len(order)} metrics, and {sentence(order[-1])}, the smallest"
     text += _best_line(known, order[0])
     sure = "Chance: as many weights of each tensor placed at random. Which lines are best is found greedily, so that "
     sure += "five others might hold a little more."
@@ -51,8 +51,8 @@ def components(facts: Mapping[str, Any]) -> Finding | None:
         own = [row for row in parts if row["selection"] == label]
         if own:
             first = max(own, key=lambda row: row["value"])
-            known_more = first["p"] is not None and first["p"] < SIGNIFICANT / len(parts)
-            more = "" if known_more else ", no more than by chance"
+            told_apart = first["p"] is None or first["p"] < SIGNIFICANT / len(parts)
+            more = "" if told_apart else " (not told apart from chance)"
             leaders.setdefault(f"{first['name']} ({share(first['expected'])} of the weights)", []).append(
                 f"{share(first['value'])} by {first['metric']}{more}"
             )
@@ -66,17 +66,17 @@ def components(facts: Mapping[str, Any]) -> Finding | None:
              if "mean_depth" in known["selections"][label]}  # fmt: skip
     if depth:
         first, last = min(depth, key=lambda d: depth[d]["value"]), max(depth, key=lambda d: depth[d]["value"])
-        name = known["selections"]
+        name, goes = known["selections"], "is" if first == last else "goes from"
         text += (
-            f". Inside the blocks their mean depth (0 the first block, 1 the last) is {_depth(depth[first])} by "
+            f". Inside the blocks their mean depth (0 the first block, 1 the last) {goes} {_depth(depth[first])} by "
             f"{name[first]['metric']}"
         )
         if first != last:
-            text += f" and {_depth(depth[last])} by {name[last]['metric']}"
+            text += f" to {_depth(depth[last])} by {name[last]['metric']}"
         text += f"; the blocks' weights have {real(depth[first]['expected'], 3)}"
     sure = (
-        f"Counts. More than by chance: hypergeometric, p below {SIGNIFICANT} / {len(parts)}. Weights of a line are not "
-        "independent, so that p is too small; shares are what to look at."
+        f"Counts. Told apart from chance: hypergeometric, p below {SIGNIFICANT} / {len(parts)}. Weights of a line are "
+        "not independent, so that p is too small; shares are what to look at."
     )
     return finding("Where the global selections lie", text, sure, "structure", "analysis/structure.csv")
 
@@ -123,10 +123,10 @@ def tokens(facts: Mapping[str, Any]) -> Finding | None:
     selections, rows = known["selections"], known["first"]
     label = max(rows, key=lambda row: row["share"])["selection"]
     own, first = selections[label], [row for row in rows if row["selection"] == label][:SHOWN]
-    named = [f"{token(row['token'])}{_special(row)} in {row['component']} ({count(row['selected'])}; "
+    named = [f"{quoted(row['token'])}{_special(row)} in {row['component']} ({count(row['selected'])}; "
              f"{plural(row['count'], 'occurrence')} in the texts)" for row in first]  # fmt: skip
     text = (
-        f"the rows of {listed(named)} hold most" if len(named) > 1 else f"the row of {named[0]} holds most"
+        f"the rows of {listed(named)} hold the most" if len(named) > 1 else f"the row of {named[0]} holds the most"
     ) + f" of the first {count(own['k'])} by {own['metric']}, the metric with the largest part in one token's row"
     text += f"; {share(own['share'])} of them lie in {plural(own['rows'], 'row')} of embedding and head"
     if own["special"]:

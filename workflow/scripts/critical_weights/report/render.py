@@ -61,6 +61,7 @@ def cell(text: str, kind: str) -> str:
     """Format a table's cell in Markdown; names and tokens as code."""
     if kind != "code" or text in ("", "-"):
         return markdown(text)
+    text = " ".join(text.splitlines())
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if "`" in text else ""
     return f"{fence}{pad}{text}{pad}{fence}".replace("|", "\\|")

@@ -9,6 +9,8 @@ from ..log import seconds as duration
 MISSING = "not applicable"
 UNKNOWN = "not recorded"
 _SHOWN = 40
+_ALL = 1 - 1e-12
+"""From here on a fraction is all: a model of a trillion weights would differ by more."""
 
 
 def count(value: int | None) -> str:
@@ -26,8 +28,15 @@ def real(value: float | None, digits: int = 4) -> str:
 
 
 def share(value: float | None) -> str:
-    """Format a fraction as a percentage with three significant digits: ``12.3 %``, ``0.00028 %``."""
-    return MISSING if value is None else f"{100 * value:.3g} %"
+    """Format a fraction as a percentage with three significant digits: ``12.3 %``, ``0.00028 %``.
+
+    What is a little less than all gets as many more as keep it from being told as all: ``99.997 %``; what differs from
+    all by no more than the rounding of a sum is all.
+    """
+    if value is None:
+        return MISSING
+    told = (f"{100 * value:.{digits}g}" for digits in range(3, 18))
+    return f"{next(text for text in told if not value < _ALL or float(text) < 100)} %"
 
 
 def times(value: float | None) -> str:
@@ -112,6 +121,13 @@ def token(text: str) -> str:
     """
     shown = "".join(_visible(character, first=place == 0) for place, character in enumerate(text[:_SHOWN]))
     return shown if len(text) <= _SHOWN else f"{shown}... ({plural(len(text), 'character')})"
+
+
+def quoted(text: str) -> str:
+    """Spell a token within a sentence: in quotes, and where it is read from right to left, apart from the words."""
+    shown = token(text)
+    apart = any(unicodedata.bidirectional(character) in ("R", "AL") for character in shown)
+    return f"\u201c\u2068{shown}\u2069\u201d" if apart else f"\u201c{shown}\u201d"
 
 
 def _visible(character: str, *, first: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import study_findings_across, study_findings_judged
+from .analysis import as_little
 from .finding import SHOWN, Finding, finding
 from .show import bounded_share, count, listed, plural, real, share
 from .study_facts import again, files, first_percent, leader
@@ -44,7 +45,7 @@ def concentration(facts: Mapping[str, Any]) -> Finding | None:
     ends = order if len(order) <= SHOWN else [*order[: SHOWN - 1], order[-1]]
     text = f"the first {share(at)} of the weights hold, of the total score, {'; '.join(map(sentence, ends))}"
     if len(ends) < len(order):
-        text += f"; {plural(len(order) - len(ends), 'metric')} lie between the last two"
+        text += f"; {plural(len(order) - len(ends), 'metric lies', 'metrics lie')} between the last two"
     sure = "Of all scored weights, selected or not; in brackets bounds, where a histogram stands in for the scores."
     return finding("How far the scores are concentrated", text, sure, "concentration",
                    *files(facts, "analysis/concentration.csv"))  # fmt: skip
@@ -89,7 +90,7 @@ def overlap(facts: Mapping[str, Any]) -> Finding | None:
 
     sentences = []
     for name, own in list(rows.items())[:SHOWN]:
-        least = f"; the least alike of {count(len(own))} pairs, {told(own[-1])}" if len(own) > 1 else ""
+        least = f"; the least alike of {count(len(own))} pairs, {told(own[-1])}{as_little(own)}" if len(own) > 1 else ""
         sentences.append(f"in {name}, {told(own[0])}{least}")
     more = len(rows) - len(sentences)
     text = ". ".join([sentences[0], *(f"{one[0].upper()}{one[1:]}" for one in sentences[1:])])

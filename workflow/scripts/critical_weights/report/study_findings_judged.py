@@ -32,7 +32,7 @@ def stability(facts: Mapping[str, Any]) -> Finding | None:
         ends = [others[0], others[-1]] if len(others) > 1 else others
         told = [f"{interval(found['value'], found['low'], found['high'])} of the union of their first "
                 f"{count(found['k'])} ({row['metric']} of {name})" for name, row, found in ends]  # fmt: skip
-        text += f"; of the others two halves share from {' down to '.join(told)}"
+        text += f"; of the others two halves share {'from ' if len(told) > 1 else ''}{' down to '.join(told)}"
     limits = dict.fromkeys(real(row["threshold"]) for _, row, _ in tested if row["threshold"] is not None)
     texts = sorted({row["n_texts"] for _, row, _ in tested if row["n_texts"] is not None})
     sure = "Jaccard index of two random halves of the texts, or of two simulated estimates from probes; in brackets "
@@ -129,7 +129,7 @@ def laws(facts: Mapping[str, Any]) -> Finding | None:
     failed = dict.fromkeys(name for name, law in outcomes if law["status"] == "failed")
     text += f", so the scores of that pass are not to be trusted ({some(list(failed))})" if failed else ""
     if status["not applicable"]:
-        text += f"; {count(status['not applicable'])} times the law does not hold by construction and says nothing"
+        text += f"; {plural(status['not applicable'], 'time')} the law does not hold by construction and says nothing"
     sure = "The laws need no ground truth: they catch wrong axes, lost tokens, dropped tensors and doubled gradients."
     paths = [f"{name}/{label}/sensitivity_stats.json" for name, part in facts["parts"].items()
              for label in list(part["experiments"])[:1]]  # fmt: skip

@@ -47,7 +47,8 @@ def validation(facts: Mapping[str, Any]) -> Table:
     columns = (_WHERE, ("trust", NUMBER), ("metric", CODE), ("mode", CODE), ("intervention", CODE), ("verdict", TEXT),
                *((n, NUMBER) for n in ("damage (nats per token)", "more than matched ones", "k", "evaluation texts",
                                        "seeds")))  # fmt: skip
-    note = "Damage: mean over log k of the change of the mean loss. Matched: as many others of the same tensors and "
+    note = "Trust: place in its phase and model by the number of others that a ranking surely outdoes, then by damage. "
+    note += "Damage: mean over log k of the change of the mean loss. Matched: as many others of the same tensors and "
     note += "decile of abs(w). In brackets: 95 % of the draws of texts and seeds."
     return Table("What changing the first weights did", columns, rows, note)
 

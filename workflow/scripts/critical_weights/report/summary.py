@@ -25,7 +25,9 @@ def lede(facts: Mapping[str, Any]) -> str:
     if any(metric["store"].get("skipped") for metric in facts["metrics"].values()):
         text += "What a metric has no score for is listed under Metrics. "
     return (
-        text + f"The highest scores make {plural(len(runs), 'selection')}. This report describes scores and selections."
+        text
+        + f"A selection takes the k weights that a metric scores highest, of each tensor, of each block or of all; "
+        f"there {'is' if len(runs) == 1 else 'are'} {len(runs)} here."
     )
 
 
@@ -36,17 +38,23 @@ def limits(facts: Mapping[str, Any]) -> str:
     repeated = f", {count(different)} of them different" if used["n_duplicates"] else ""
     noisy = [name for name, metric in facts["metrics"].items() if metric["family"] == "curvature"]
     noise = f" Scores by {listed(noisy)} are estimates from random probes." if noisy else ""
+    if not any(metric["store"].get("n_texts") for metric in facts["metrics"].values()):
+        return "no metric here reads texts: how the model is used does not enter the scores. " + _changed(facts)
     if facts["stability"]:
         texts = "what drawing from these texts again changes is under Stability, other texts may differ more"
     else:
         texts = "how far other texts would change them is not measured here"
     text = f"the scores come from one set of {plural(used['n_texts'], 'text')}{repeated}; {texts}. "
-    text += "A score is an estimate made without changing the weight: what really happens to the loss when a weight is "
+    return text + _changed(facts) + noise
+
+
+def _changed(facts: Mapping[str, Any]) -> str:
+    text = "A score is an estimate made without changing the weight: what really happens to the loss when a weight is "
     if facts["validation"]:
         text += "changed is under Validation, for some of them."
     else:
-        text += "changed is not measured here" + ("." if facts["stability"] else " either.")
-    return text + noise
+        text += "changed is not measured here."
+    return text
 
 
 def checks(facts: Mapping[str, Any]) -> str:

@@ -44,7 +44,11 @@ def verdict(known: Mapping[str, Any] | None) -> Table:
                                        "compared up to k",
                                        "better than", "rank correlation with single damage", "single weights",
                                        "evaluation texts", "of them not finite")))  # fmt: skip
-    note = "Damage: mean over log k of the change of the mean loss. Random: as many others of the same tensors; "
+    note = (
+        "Trust: place by the number of others that a ranking is better than (the whole interval of the difference of "
+    )
+    note += "their damage is above 0), then by damage. "
+    note += "Damage: mean over log k of the change of the mean loss. Random: as many others of the same tensors; "
     note += "matched: and of the same decile of abs(w). In brackets: 95 % of the draws of texts and seeds. Compared up "
     note += "to k: beyond it, so much of a tensor is selected that too few weights are left for controls as large. Of "
     note += "them not finite: texts left out at some k because their loss came out infinite or as no number."
