@@ -192,6 +192,16 @@ def test_points_of_the_curve_are_the_same_for_every_store_and_run_from_0_to_1(tm
     assert list(dict.fromkeys(table["metric"])) == ["magnitude", "grad_squared"]
 
 
+def test_stores_of_one_metric_or_of_two_models_are_refused(tmp_path):
+    scores = random_scores(SPECS)
+    own = write_store(tmp_path / "s.h5", SPECS, scores, metric="magnitude")
+    with pytest.raises(StoreError, match="magnitude is given twice"):
+        concentration_table([own, own])
+    other = write_store(tmp_path / "o.h5", SPECS, scores, model="0" * 64)
+    with pytest.raises(StoreError, match=r"o\.h5 was made with another model_sha256"):
+        concentration_table([own, other])
+
+
 def test_a_fraction_that_only_rounding_keeps_off_a_whole_number_is_that_number():
     assert concentration._weights(1e-5, 300_000) == 3  # as floats 3.0000000000000004
     assert concentration._weights(1e-6, 8_029_995_008) == 8030

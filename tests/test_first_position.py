@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from critical_weights.errors import StoreError
 from critical_weights.overlap.groups import LADDER
 from critical_weights.structure.first_position import NAMED, first_position_table
 from critical_weights.tables.schema import read_table
@@ -120,20 +121,55 @@ def test_lines_and_tokens_that_fall_most_are_those_of_loops(tmp_path):
 
 
 def test_where_every_weight_is_kept_nothing_can_enter(tmp_path):
-    path, scores, _ = store_with_variant(tmp_path, kept=1000, candidates=1000)
+    path, scores, made = store_with_variant(tmp_path, kept=1000, candidates=1000)
     table = first_position_table([path], FACTS, VOCABULARY)
     assert figures(table, "all", "kth_over_rest").empty
-    assert list(figures(table, "all", "overlap")["k"]) == [10, 30, 100, 300]
+    above = sum((variant > 0).sum() for variant in made.values())
+    assert list(figures(table, "all", "overlap")["k"]) == [k for k in LADDER if k <= above] == [10, 30, 100]
     assert figures(table, "all", "overlap")["n"].iloc[0] == sum(values.size for values in scores.values())
-    assert list(figures(table, "tensor", "overlap", name="lm_head.weight")["k"]) == [10, 30]
+    ks = [k for k in LADDER if k <= (made["lm_head.weight"] > 0).sum()]
+    assert list(figures(table, "tensor", "overlap", name="lm_head.weight")["k"]) == ks != []
 
 
 def test_scores_of_0_are_no_agreement(tmp_path):
-    path, scores, _ = store_with_variant(tmp_path, kept=1000, candidates=1000, zeros=0.8)
+    path, scores, made = store_with_variant(tmp_path, kept=1000, candidates=1000, zeros=0.8)
     table = first_position_table([path], FACTS, VOCABULARY)
     for name, values in scores.items():
-        ks = [k for k in LADDER if k <= (values > 0).sum()]
+        ks = [k for k in LADDER if k <= min((values > 0).sum(), (made[name] > 0).sum())]
         assert list(figures(table, "tensor", "overlap", name=name)["k"]) == ks
+
+
+def test_all_the_candidates_of_a_tensor_are_no_agreement(tmp_path):
+    path, *_ = store_with_variant(tmp_path, kept=10, candidates=1000)
+    with h5py.File(path, "r+") as file:
+        for group in file["tensors"].values():
+            group["top_without_first"][:] = group["top_score"][:10]
+    table = first_position_table([path], FACTS, VOCABULARY)
+    assert figures(table, "tensor", "overlap").empty
+    assert list(figures(table, "all", "overlap")["k"]) == [10]
+
+
+@pytest.mark.parametrize("kept", [25, 1000])
+def test_where_position_0_is_all_there_is_no_agreement_is_told(tmp_path, kept):
+    """As of texts of two tokens: only position 0 has a target, and every score without it is 0."""
+    path = write_store(tmp_path / "s.h5", SPECS, random_scores(SPECS, seed=2, zeros=0), candidates=kept, dense=False)
+    with h5py.File(path, "r+") as file:
+        for group in file["tensors"].values():
+            group["top_without_first"] = np.zeros_like(group["top_score"][:kept])
+    table = first_position_table([path], FACTS, VOCABULARY)
+    assert figures(table, "tensor", "overlap").empty
+    assert figures(table, "all", "overlap").empty
+    assert (table.loc[table["quantity"] == "position_0_share", "value"] == 1).all()
+
+
+def test_stores_of_one_metric_or_of_another_model_are_refused(tmp_path):
+    scores = random_scores(SPECS)
+    path = write_store(tmp_path / "s.h5", SPECS, scores)
+    with pytest.raises(StoreError, match="grad_squared is given twice"):
+        first_position_table([path, path], FACTS, VOCABULARY)
+    other = write_store(tmp_path / "o.h5", SPECS, scores, model="0" * 64)
+    with pytest.raises(StoreError, match="made with another model_sha256"):
+        first_position_table([other], FACTS, VOCABULARY)
 
 
 def test_a_variant_that_is_the_score_changes_nothing(tmp_path):

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from critical_weights.errors import ModelError
 from critical_weights.metrics import METRICS
 from critical_weights.scoring import bands
+from critical_weights.scoring.activations import WITHOUT_FIRST
 from critical_weights.scoring.reduce import check_finite, line_sums, top_indices
 from critical_weights.scoring.reducer import TensorReducer
 from critical_weights.scoring.seam import TensorStatistics, slabs
@@ -35,6 +36,23 @@ def _reduced(
         reducer.add(item)
     assert reducer.complete
     return reducer.finish()
+
+
+@pytest.mark.parametrize("candidates", [1, 10, 300])
+def test_by_text_there_are_no_more_weights_than_candidates_however_a_tensor_is_cut(candidates: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = torch.from_numpy(rng.standard_normal((64, 8)).astype(np.float32))
+    entry = {"name": "x", "position": 0, "shape": [64, 8], "layer": None, "component": "c", "axes": ("row", "col"),
+             "tied_to": [], "numel": weight.numel()}  # fmt: skip
+    inputs = {"input_abs": torch.rand(1, 8) + 0.1, f"input_abs{WITHOUT_FIRST}": torch.rand(1, 8)}
+    for slab in (10**9, 64, 8):
+        reducer = TensorReducer(METRICS["act_mag"], entry, candidates=candidates, dense=False)
+        for item in slabs(TensorStatistics("x", weight, inputs), slab):
+            reducer.add(item)
+        found = reducer.finish()
+        exact = (weight.abs() * inputs[f"input_abs{WITHOUT_FIRST}"]).reshape(-1)[found.candidates["top_index"]]
+        np.testing.assert_allclose(found.texts["top_without_first"], exact, rtol=1e-6)
+        assert len(exact) == candidates
 
 
 def _top(scores: np.ndarray, count: int) -> list[int]:

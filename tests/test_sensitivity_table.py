@@ -19,7 +19,15 @@ from critical_weights.structure.tensor_roles import ATTENTION_OUT
 from critical_weights.tables.schema import read_table
 from critical_weights.tables.structure import SENSITIVITY
 from script_call import call_script
-from synthetic_stores import TensorSpec, default_specs, facts_of, random_scores, write_store, write_study
+from synthetic_stores import (
+    MODEL_SHA256,
+    TensorSpec,
+    default_specs,
+    facts_of,
+    random_scores,
+    write_store,
+    write_study,
+)
 from tiny_models import NAMES, tiny_model
 
 
@@ -28,6 +36,7 @@ def model_facts(model):
     tensors = describe_tensors(model)
     analysed = [tensor for tensor in tensors if tensor["analysed"]]
     return {"model": "tiny", "model_type": model.config.model_type, **sizes_of(model.config), "tensors": tensors,
+            "sha256": MODEL_SHA256,
             "analysed": {"n_weights": sum(tensor["numel"] for tensor in analysed)}}  # fmt: skip
 
 
@@ -215,3 +224,10 @@ def test_two_stores_of_one_metric_are_refused(tmp_path):
     for two in (stores, stores[:1] * 2):
         with pytest.raises(StoreError, match=f"grad_squared is given twice; got {two[0]} and {two[1]}"):
             sensitivity_table(two, facts_of(specs))
+
+
+def test_a_store_of_another_model_of_the_same_shapes_is_refused(tmp_path):
+    specs = default_specs()
+    other = write_store(tmp_path / "s.h5", specs, random_scores(specs), model="0" * 64)
+    with pytest.raises(StoreError, match="made with another model_sha256"):
+        sensitivity_table([other], facts_of(specs))

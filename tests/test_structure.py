@@ -9,11 +9,15 @@ from math import comb
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from critical_weights.errors import RankingError
+from critical_weights.errors import RankingError, StoreError
+from critical_weights.model.facts import describe_tensors
 from critical_weights.structure.recurring import _any_holds, tail
 from critical_weights.structure.selections import KS, Selection, selections_of
 from critical_weights.structure.structure import structure_of_lists, structure_table
+from critical_weights.structure.tensor_roles import neurons_of, residual_axis
 from critical_weights.tables.schema import read_table, write_table
 from critical_weights.tables.structure import STRUCTURE, TOKENS
 from script_call import call_script
@@ -184,10 +188,12 @@ def mixture_specs(hidden, experts, inner, shared):
     stack, block = ("expert", *MATRIX), "model.layers.0.mlp"
     return [
         TensorSpec(f"{block}.experts.gate_up_proj", (experts, 2 * inner, hidden), 0, "gate_up_proj", "experts", stack),
-        TensorSpec(f"{block}.experts.down_proj", (experts, hidden, inner), 0, "down_proj", "experts", stack),
+        TensorSpec(f"{block}.experts.down_proj", (experts, hidden, inner), 0, "experts.down_proj", "experts", stack),
         TensorSpec(f"{block}.shared_expert.gate_proj.weight", (shared, hidden), 0, "gate_proj", "linear", MATRIX),
         TensorSpec(f"{block}.shared_expert.up_proj.weight", (shared, hidden), 0, "up_proj", "linear", MATRIX),
-        TensorSpec(f"{block}.shared_expert.down_proj.weight", (hidden, shared), 0, "down_proj", "linear", MATRIX),
+        TensorSpec(
+            f"{block}.shared_expert.down_proj.weight", (hidden, shared), 0, "shared_expert.down_proj", "linear", MATRIX
+        ),
     ]
 
 
@@ -212,7 +218,7 @@ def test_neurons_of_experts_and_a_shared_expert_are_as_often_hit_as_chance_says(
 def test_neurons_of_the_same_number_in_separate_mlps_are_different_neurons():
     names = [f"model.layers.0.mlp.{part}" for part in ("experts.0", "experts.1", "shared_expert")]
     specs = [
-        TensorSpec(f"{name}.{part}.weight", shape, 0, part, "linear", MATRIX)
+        TensorSpec(f"{name}.{part}.weight", shape, 0, f"{name.rpartition('.')[2]}.{part}", "linear", MATRIX)
         for name in names
         for part, shape in (("up_proj", (INNER, HIDDEN)), ("down_proj", (HIDDEN, INNER)))
     ]
@@ -225,6 +231,30 @@ def test_neurons_of_the_same_number_in_separate_mlps_are_different_neurons():
     assert hit[["name", "index", "value"]].to_numpy().tolist() == [[names[1], 1, 2], [names[2], 1, 2]]
     assert hit["expert"].fillna(-1).tolist() == [1, -1]
     assert hit["expected"].tolist() == [pytest.approx(2 / INNER)] * 2
+
+
+@pytest.mark.parametrize(
+    "kind, settings, roles",
+    [("qwen2_moe", {"num_experts": 4, "moe_intermediate_size": 6, "shared_expert_intermediate_size": 10},
+      {"mlp.experts.gate_up_proj": ("col", "row"), "mlp.experts.down_proj": ("row", "col"),
+       "mlp.shared_expert.up_proj.weight": ("col", "row"), "mlp.shared_expert.down_proj.weight": ("row", "col"),
+       "mlp.gate.weight": (None, None)}),
+     ("starcoder2", {}, {"mlp.c_fc.weight": ("col", "row"), "mlp.c_proj.weight": ("row", "col"),
+                         "self_attn.o_proj.weight": ("row", None)}),
+     ("mpt", {}, {"attn.Wqkv.weight": ("col", None), "ffn.down_proj.weight": ("row", "col")}),
+     ("gptj", {}, {"mlp.fc_in.weight": ("col", "row"), "mlp.fc_out.weight": ("row", "col")})],
+)  # fmt: skip
+def test_roles_are_told_of_the_very_facts_of_a_model(kind, settings, roles):
+    """Where tensors of one block end alike, or one stands alone, the facts name the component otherwise."""
+    sizes = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2,
+             "num_key_value_heads": 2, "vocab_size": 13, "bos_token_id": 0, "eos_token_id": 0}  # fmt: skip
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes | settings))
+    tensors = describe_tensors(model)
+    for name, (residual, hidden) in roles.items():
+        tensor = next(tensor for tensor in tensors if tensor["name"].endswith(f".1.{name}"))
+        found = neurons_of(tensor, {"model_type": kind})
+        assert (residual_axis(tensor, {"hidden_size": 8}), found and found[0]) == (residual, hidden), name
 
 
 def slow_structure(frame, own_facts):
@@ -415,6 +445,16 @@ def test_the_first_weights_of_a_store_are_those_of_a_full_sort(tmp_path):
             (name, str(tuple(int(x) for x in np.unravel_index(i, shapes[name])))) for *_, i, name in sorted(every)
         ]
         assert list(zip(found[label]["parameter"], found[label]["indices"], strict=True)) == places[:k]
+
+
+def test_stores_of_one_metric_or_of_another_model_are_refused(tmp_path):
+    specs = default_specs()
+    path = write_store(tmp_path / "s.h5", specs, random_scores(specs))
+    with pytest.raises(StoreError, match="grad_squared is given twice"):
+        list(selections_of([], [path, path], facts_of(specs)))
+    other = write_store(tmp_path / "o.h5", specs, random_scores(specs), model="0" * 64)
+    with pytest.raises(StoreError, match="made with another model_sha256"):
+        list(selections_of([], [other], facts_of(specs)))
 
 
 def test_the_stage_describes_runs_and_first_weights_once(tmp_path):

@@ -31,6 +31,7 @@ from critical_weights.superweights.record import profile_table, record_of
 from critical_weights.superweights.rule import EARLY, LAST, SHARED, LayerPeak, SpikeRule, judge
 from critical_weights.tables.schema import read_table, write_table
 from critical_weights.tables.superweights import SPIKE_PROFILE, SUPERWEIGHTS
+from odd_models import odd_model
 from script_call import call_script
 from synthetic_stores import MODEL_SHA256, TensorSpec, default_specs, facts_of, random_scores, write_store
 from tiny_models import NAMES, save_tiny_folder, tiny_model, tiny_texts
@@ -190,6 +191,13 @@ def test_nothing_is_found_in_a_random_model(name: str, seed: int) -> None:
     largest = [peak.max_output for peak in detection.peaks[0]]
     assert max(largest) / np.median(largest) < RULE.ratio / 1.2
     assert [peak.layer for peak in detection.peaks[0]] == [0, 1, 2, 3]
+
+
+def test_a_matrix_behind_the_mlp_is_not_its_last_one() -> None:
+    """Gemma-3n adds what it reads of each token's own embedding by a ``per_layer_projection``."""
+    tensors, missing = down_projections(facts_for(odd_model("gemma3n_text")))
+    assert [t["name"] for t in tensors.values()] == [f"model.layers.{n}.mlp.down_proj.weight" for n in range(4)]
+    assert not missing
 
 
 def test_conv1d_has_rows_and_columns_the_right_way_round() -> None:

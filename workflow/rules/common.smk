@@ -65,7 +65,7 @@ ENVIRONMENT = str(WORKFLOW.parent / "envs" / "critical_weights.yaml")
 
 # Raise it by hand when model facts, token ids, scores, spikes or interventions would come out differently. The stages that
 # run a model carry no digest of their code, so that a changed comment does not cost GPU hours.
-SCORING_VERSION = 5
+SCORING_VERSION = 6
 
 
 def stage(script):

@@ -14,7 +14,7 @@ from ..errors import StoreError
 from ..log import choice, logger
 from ..overlap.ranked_lists import first_of_tensor, list_of_candidates
 from ..ranking.analysed import OUTSIDE, place
-from ..store.read import ScoreStore, open_store
+from ..store.read import ScoreStore, open_store, refuse_second
 from ..tables.schema import CONCENTRATION
 from .quantiles import EXACT_LIMIT
 from .score_curve import ScoreCurve
@@ -61,10 +61,17 @@ def concentration_table(paths: Sequence[str | Path]) -> pd.DataFrame:
     Returns:
         The columns of :data:`critical_weights.tables.schema.CONCENTRATION`.
 
+    Raises:
+        StoreError: a store is damaged, two are of one metric, or one is of another model than the first.
+
     """
     parts = []
+    seen: dict[str, Path] = {}
+    model: dict[str, Any] = {}
     for path in paths:
-        with open_store(path) as store:
+        with open_store(path, model) as store:
+            refuse_second(store, seen)
+            model = {"model_sha256": store.attributes["model_sha256"]}
             parts.append(concentration_of(store))
     table = pd.concat(parts, ignore_index=True)
     # By the numbers of weights too: the figure of other weights, where a metric has no scores of a tensor, is none.

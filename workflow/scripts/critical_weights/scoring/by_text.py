@@ -20,10 +20,16 @@ class ByText:
 
     The candidates are the same, in the same order, as the first ones of :class:`.reducer.TensorReducer`: by score
     descending, ties by index.
+
+    Args:
+        metric: what to compute.
+        candidates: how many the reducer keeps.
+
     """
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Metric, candidates: int) -> None:
         self._metric = metric
+        self._most = min(TEXT_CANDIDATES, candidates)
         self._kept: dict[str, NDArray[Any]] = {}
 
     def add(self, item: TensorStatistics, index: Tensor, start: int, score: NDArray[np.float32]) -> None:
@@ -36,8 +42,8 @@ class ByText:
             score: their scores.
 
         """
-        index, score = index[:TEXT_CANDIDATES], score[:TEXT_CANDIDATES]
-        if self._kept and len(self._kept["score"]) == TEXT_CANDIDATES:
+        index, score = index[: self._most], score[: self._most]
+        if self._kept and len(self._kept["score"]) == self._most:
             better = int((score > self._kept["score"][-1]).sum())
             index, score = index[:better], score[:better]
         found = self._of_gradients(item, index, start) if item.texts else self._of_inputs(item, index)
@@ -45,7 +51,7 @@ class ByText:
             return
         new = {"score": score} | {name: value.float().cpu().numpy() for name, value in found.items()}
         joined = {name: np.concatenate([self._kept[name], new[name]]) for name in new} if self._kept else new
-        order = np.argsort(-joined["score"], kind="stable")[:TEXT_CANDIDATES]
+        order = np.argsort(-joined["score"], kind="stable")[: self._most]
         self._kept = {name: values[order] for name, values in joined.items()}
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:

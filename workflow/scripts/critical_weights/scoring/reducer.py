@@ -48,7 +48,7 @@ class TensorReducer:
         self._dense = np.empty(entry["shape"], np.float32) if dense else None
         self._slices = 0
         self._buffer: Tensor | None = None
-        self._by_text = ByText(metric)
+        self._by_text = ByText(metric, candidates)
 
     @property
     def complete(self) -> bool:

@@ -20,7 +20,7 @@ from ..metrics import METRICS
 from ..overlap.groups import LADDER
 from ..ranking.addresses import has_token_rows, tokens_of_rows
 from ..ranking.analysed import analysed_tensors
-from ..store.read import ScoreStore, open_store
+from ..store.read import ScoreStore, open_store, refuse_second
 from ..tables.structure import FIRST_POSITION
 
 log = logger(__name__)
@@ -55,7 +55,8 @@ def first_position_table(paths: Sequence[str | Path], facts: dict[str, Any], voc
       score by losing a position. For ``wanda`` it cannot gain at all, so above 1 the overlap is exact; a signed
       gradient can, where position 0 cancels the others. Over all tensors the rest's largest score is that of the
       tensor whose candidates end highest, and k goes no further than the shortest list of candidates
-      that leaves weights out.
+      that leaves weights out, nor than there are scores above 0 by either; and it stays below the
+      number of candidates, which share everything with themselves.
     - ``position_0_share`` of the candidates' score, by tensor, component, and all.
     - The lines and tokens whose score falls most, by the fall's size.
 
@@ -68,10 +69,15 @@ def first_position_table(paths: Sequence[str | Path], facts: dict[str, Any], voc
         The columns of :data:`critical_weights.tables.structure.FIRST_POSITION`; for a store without such scores one row
         ``not_available`` with the reason.
 
+    Raises:
+        StoreError: a store is damaged, or of another model, or two are of one metric.
+
     """
     rows: list[Row] = []
+    seen: dict[str, Path] = {}
     for path in paths:
-        with open_store(path) as store:
+        with open_store(path, {"model_sha256": facts["sha256"]}) as store:
+            refuse_second(store, seen)
             rows += [row | {"metric": store.attributes["metric"]} for row in _of_store(store, facts, vocabulary)]
     columns = {column.name: column.dtype for column in FIRST_POSITION.columns}
     texts = {column.name: "" for column in FIRST_POSITION.columns if column.dtype == "str"}
@@ -118,12 +124,12 @@ def _compared(scope: str, name: str, members: list[_Kept]) -> list[Row]:
     """Return the share of position 0, and for each k the overlap of the first k and how sure it is."""
     full, variant = (np.concatenate([getattr(own, key) for own in members]) for key in ("full", "variant"))
     rest = max(own.rest for own in members)
-    # Beyond a cut list's length the first k of several tensors are not known even by the full score; and scores of 0
-    # are ordered by index alone, which both rankings have in common.
-    known = min([len(own.full) for own in members if own.rest > 0] + [int((full > 0).sum())])
+    # Beyond a cut list's length the first k of several tensors are not known even by the full score; and scores of 0,
+    # by either, are in an order that both rankings have in common.
+    known = min([len(own.full) for own in members if own.rest > 0] + [int((s > 0).sum()) for s in (full, variant)])
     by_full, by_variant = (np.argsort(-scores, kind="stable") for scores in (full, variant))
     rows = _share(scope, name, members)
-    for k in (k for k in LADDER if k <= known):
+    for k in (k for k in LADDER if k <= known and k < len(full)):
         shared = len(np.intersect1d(by_full[:k], by_variant[:k]))
         own = {"scope": scope, "name": name, "k": k, "n": len(full)}
         rows.append(own | {"quantity": "overlap", "value": shared / k, "unit": "fraction of k"})

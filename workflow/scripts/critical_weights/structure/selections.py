@@ -19,7 +19,7 @@ from ..ranking.addresses import address_columns
 from ..ranking.analysed import analysed_tensors
 from ..ranking.ranking import read_ranking
 from ..ranking.top_entries import Entries, join, top_of_tensor
-from ..store.read import ScoreStore, open_store
+from ..store.read import ScoreStore, open_store, refuse_second
 
 log = logger(__name__)
 
@@ -79,17 +79,19 @@ def selections_of(rankings: Sequence[str | Path], stores: Sequence[str | Path], 
 
     Raises:
         RankingError: a ranking is damaged.
-        StoreError: a store is.
+        StoreError: a store is, is of another model, or two are of one metric.
 
     """
     done = set()
+    seen: dict[str, Path] = {}
     for path in rankings:
         phase, model, run = Path(path).resolve().parts[-4:-1]
         experiment = parse_experiment(f"{phase}/{model}/{run}", [phase], [model])
         done.add(run)
         yield Selection(run, experiment.metric_full, experiment.mode, experiment.k, read_ranking(path))
     for path in stores:
-        with open_store(path) as store:
+        with open_store(path, {"model_sha256": facts["sha256"]}) as store:
+            refuse_second(store, seen)
             yield from (selection for selection in _first_of(store, facts) if selection.label not in done)
 
 

@@ -55,7 +55,7 @@ def sensitivity_table(paths: Sequence[str | Path], facts: dict[str, Any]) -> pd.
     rows: list[Row] = []
     seen: dict[str, Path] = {}
     for path in paths:
-        with open_store(path) as store:
+        with open_store(path, {"model_sha256": facts["sha256"]}) as store:
             refuse_second(store, seen)
             rows += _of_store(store, facts)
     columns = {column.name: column.dtype for column in SENSITIVITY.columns}

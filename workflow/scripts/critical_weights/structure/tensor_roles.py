@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from ..ranking.addresses import POSITION_COMPONENTS
 
-ATTENTION_IN = ("q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn")
+ATTENTION_IN = ("q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv")
 ATTENTION_OUT = ("o_proj", "out_proj", "attn.c_proj", "dense")
-MLP_IN = ("gate_proj", "up_proj", "gate_up_proj", "c_fc", "fc1", "dense_h_to_4h", "w1", "w3")
-MLP_OUT = ("down_proj", "mlp.c_proj", "fc2", "dense_4h_to_h", "w2")
+MLP_IN = ("gate_proj", "up_proj", "gate_up_proj", "c_fc", "fc1", "fc_in", "dense_h_to_4h", "w1", "w3")
+MLP_OUT = ("down_proj", "mlp.c_proj", "fc2", "fc_out", "dense_4h_to_h", "w2")
 OUTSIDE_BLOCKS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "lm_head", "embed_out")
 GATE_UP_HALVES = (
     "phi3", "mixtral", "phimoe", "olmoe", "qwen2_moe", "qwen3_moe", "qwen3_next", "deepseek_v2", "deepseek_v3",
@@ -35,7 +35,7 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|layer)\.(\d+)\.")
 def residual_axis(tensor: dict[str, Any], facts: dict[str, Any]) -> str | None:
     """Return the axis of a tensor (``row`` or ``col``) that is the residual stream; None where it has none.
 
-    A component of an unknown name has none, nor has an axis whose length is not the model's hidden size. Norms, biases
+    A tensor of an unknown name has none, nor has an axis whose length is not the model's hidden size. Norms, biases
     and a router's output are no lines of a matrix and have none either.
 
     Args:
@@ -43,7 +43,7 @@ def residual_axis(tensor: dict[str, Any], facts: dict[str, Any]) -> str | None:
         facts: the model's; ``hidden_size`` may be missing in what :func:`facts_of_names` returns.
 
     """
-    component, axes = tensor["component"], list(tensor["axes"])
+    component, axes = role_of(tensor["name"]), list(tensor["axes"])
     if component in ATTENTION_OUT + MLP_OUT:
         axis = "row"
     elif component in ATTENTION_IN + MLP_IN + OUTSIDE_BLOCKS + POSITION_COMPONENTS:
@@ -62,7 +62,7 @@ def neurons_of(tensor: dict[str, Any], facts: dict[str, Any]) -> tuple[str, NDAr
 
     None where there is none, where the shape is unknown, or where gate and up lie in one tensor in an unknown order.
     """
-    component, axes = tensor["component"], list(tensor["axes"])
+    component, axes = role_of(tensor["name"]), list(tensor["axes"])
     axis = "row" if component in MLP_IN else "col" if component in MLP_OUT else None
     if axis is None or tensor["shape"] is None or not {"row", "col"} <= set(axes):
         return None
@@ -88,7 +88,7 @@ def facts_of_names(names: Iterable[str], dimensions: dict[str, int]) -> dict[str
     tensors = []
     for position, name in enumerate(names):
         found = _LAYER.search(name)
-        component = _component(name)
+        component = role_of(name)
         axes = ("row", "col") if component not in _STORED_IN_OUT else ("col", "row")
         axes = {1: ("row",), 2: axes, 3: ("expert", *axes)}.get(dimensions[name], ())
         tensors.append(
@@ -106,8 +106,12 @@ def facts_of_names(names: Iterable[str], dimensions: dict[str, int]) -> dict[str
     return {"model": None, "model_type": None, "hidden_size": None, "n_layers": None, "tensors": tensors}
 
 
-def _component(name: str) -> str:
-    """Return the last word of a name before ``weight``; GPT-2's two ``c_proj`` with the word before it."""
+def role_of(name: str) -> str:
+    """Return the last word of a name before ``weight``; GPT-2's two ``c_proj`` with the word before it.
+
+    It tells the role whatever else lies in the block: the facts name a component by two words where two tensors of a
+    block end alike, as the ``down_proj`` of experts and of a shared expert, and a lone ``c_proj`` by one.
+    """
     bias = name.endswith(".bias")
     words = name.removesuffix(".weight").removesuffix(".bias").split(".")
     word = ".".join(words[-2:]) if words[-1] == "c_proj" else words[-1]

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from ..structure.tensor_roles import MLP_OUT, role_of
+
 
 def down_projections(facts: Mapping[str, Any]) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
     """Find the MLP's last matrix of each block, by place and shape, whatever its name.
 
     It is the last Linear or Conv1D of the block outside attention whose output has the hidden size: ``down_proj``,
-    ``mlp.c_proj``, ``dense_4h_to_h``, ``fc2``, or a shared expert's. Experts that are one 3-D tensor are left out:
-    their inputs are tokens in the order of routing, which have no position in a text.
+    ``mlp.c_proj``, ``dense_4h_to_h``, ``fc2``, or a shared expert's. One with such a name goes before others: behind
+    the MLP of Gemma-3n stands a ``per_layer_projection``. Experts that are one 3-D tensor are left out: their inputs
+    are tokens in the order of routing, which have no position in a text.
 
     Args:
         facts: the model's ``model.json``.
@@ -24,6 +27,7 @@ def down_projections(facts: Mapping[str, Any]) -> tuple[dict[int, dict[str, Any]
     """
     found: dict[int, dict[str, Any]] = {}
     experts: set[int] = set()
+    known: set[int] = set()  # blocks whose tensor has a name that says so
     for tensor in facts["tensors"]:
         layer = tensor["layer"]
         if layer is None:
@@ -32,8 +36,10 @@ def down_projections(facts: Mapping[str, Any]) -> tuple[dict[int, dict[str, Any]
             experts.add(layer)
         if tensor["kind"] in ("linear", "conv1d") and len(tensor["shape"]) == 2 and not _in_attention(tensor["name"]):
             outputs = tensor["shape"][tensor["axes"].index("row")]
-            if outputs == facts["hidden_size"]:
+            named = role_of(tensor["name"]) in MLP_OUT
+            if outputs == facts["hidden_size"] and (named or layer not in known):
                 found[layer] = tensor
+                known |= {layer} if named else set()
     why = {
         layer: "its experts are one tensor, and the tokens that are routed to them have no position"
         if layer in experts
