@@ -111,9 +111,9 @@ def test_drawing_imports_neither_scipy_nor_3d_and_says_nothing(figure):
     loaded = told(f"""
 import json, sys, warnings
 warnings.simplefilter("error")
-import plot
-plot._import_matplotlib()
 from critical_weights.plots import _module
+from critical_weights.plots.library import import_matplotlib
+import_matplotlib()
 module = _module({figure!r})
 if {figure!r} == "overlap_matrix":
     import pandas

@@ -415,6 +415,12 @@ def test_a_quantiser_that_tells_it_in_a_file_of_its_own(folder: Path, file: str,
         _record(folder)
 
 
+def test_a_size_that_differs_by_block_is_none() -> None:
+    """Gemma-4's blocks have heads of two sizes, for which transformers gives no one number."""
+    sizes = sizes_of(AutoConfig.for_model("gemma4_text", num_attention_heads=2, head_dim=8, global_head_dim=16))
+    assert (sizes["n_heads"], sizes["head_dim"]) == (2, None)
+
+
 @pytest.mark.parametrize("change", ["none", "last value", "type"])
 def test_weights_that_are_tied_but_stored_apart(tmp_path: Path, change: str) -> None:
     """Transformers loads such a model untied; block by block, one of the two would never be read."""

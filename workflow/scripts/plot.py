@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-import warnings
 
 from critical_weights.cli import run_stage
-from critical_weights.imports import without
 from critical_weights.log import logger
 from critical_weights.plots import DPI, FIGURES, draw
 from critical_weights.plots.requests import requests
@@ -34,20 +32,9 @@ def main(arguments: argparse.Namespace) -> None:
     # A figure is tens of thousands of objects, all in use until it is saved: looking for garbage is a twelfth of the
     # time, and this process ends after a few figures.
     gc.disable()
-    _import_matplotlib()
     for figure, sources, output in requests(arguments.figure, arguments.source, arguments.output):
         files = draw(figure, sources, output, arguments.title, arguments.dpi)
         logger("plot").info("wrote %s", ", ".join(str(file) for file in files))
-
-
-def _import_matplotlib() -> None:
-    """Import matplotlib without what no figure needs: lists of settings in docstrings, a fifth of the time, and 3D."""
-    import matplotlib.artist
-
-    matplotlib.artist.kwdoc = lambda artist: ""
-    with without("mpl_toolkits.mplot3d"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # matplotlib says that there is no 3D
-        import matplotlib.figure
 
 
 if __name__ == "__main__":

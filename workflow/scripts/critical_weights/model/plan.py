@@ -15,6 +15,7 @@ from ..log import logger
 from ..scoring.memory_plan import PLACEMENTS, USABLE, plan_memory
 from .facts import build_empty, describe_tensors
 from .read_config import read_config
+from .sizes import sizes_of
 from .source import RESOURCES
 
 CONFIGS = RESOURCES / "configs"
@@ -58,15 +59,11 @@ def facts_of_config(path: Path, name: str, *, include_1d: bool = False) -> dict[
 
     """
     config = read_config(path)
-    text = config.get_text_config()
     model = build_empty(config, name)
     tensors = describe_tensors(model, include_1d=include_1d)
     return {
         "architecture": type(model).__name__,
-        "vocab_size": text.vocab_size,
-        "hidden_size": text.hidden_size,
-        "n_layers": text.num_hidden_layers,
-        "n_heads": text.num_attention_heads,
+        **sizes_of(config),
         "tensors": tensors,
     }
 

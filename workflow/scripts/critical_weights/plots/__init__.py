@@ -20,6 +20,7 @@ from ..tables.schema import CONCENTRATION, OVERLAP, Table, read_table
 from ..tables.stability import STABILITY
 from ..tables.structure import FIRST_POSITION, STRUCTURE, TOKENS
 from ..tables.superweights import SPIKE_PROFILE
+from .library import import_matplotlib
 
 RUN_FIGURES = ("layer_comparison", "sensitivity_distribution", "sensitivity_heatmap")
 """Figures of one experiment, drawn from its ``sensitivity_stats.json``."""
@@ -84,6 +85,7 @@ def draw(
         raise unknown("figure", figure, FIGURES)
     if figure not in SCORE_FIGURES and len(sources) != 1:
         raise ConfigError(f"{figure} is drawn from one file", got=f"{len(sources)}", expected=FIGURES[figure])
+    import_matplotlib()
     from .save import check_output, save
 
     output = check_output(output)
@@ -99,6 +101,7 @@ def draw_times(recorded: Mapping[str, Any], title: str | None = None, dpi: int =
         dpi: dots an inch.
 
     """
+    import_matplotlib()
     from .save import png
 
     return png(_module("stage_times").build(recorded, title), dpi)
