@@ -108,5 +108,8 @@ def compare_files(name: str) -> list[str]:
 
 def shared_files(phase: str, model: str) -> list[str]:
     """Return what all experiments of one phase and model share: facts, token ids, scores."""
-    facts = [f"results/{phase}/{model}/{name}.json" for name in ("model", "calibration", "tokens", "spikes")]
+    facts = [
+        f"results/{phase}/{model}/{name}.json"
+        for name in ("model", "calibration", "tokens", "evaluation_tokens", "spikes")
+    ]
     return facts + [store_file(phase, model, metric) for metric in METRICS_BY_PATH]
