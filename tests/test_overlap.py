@@ -4,6 +4,7 @@ import logging
 import math
 from fractions import Fraction
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from critical_weights.errors import StoreError
+from critical_weights.overlap.agreement import agreement_table
 from critical_weights.overlap.chance_of_sums import chance_of_sharing_in_all
 from critical_weights.overlap.lines import overlap_of_lists, overlap_of_stores
 from critical_weights.overlap.overlap import ALL, LADDER, overlap_table
+from critical_weights.overlap.rank_density import rank_density_table
 from critical_weights.overlap.ranked_lines import line_groups, lines_of_list, lines_of_stores
 from critical_weights.overlap.ranked_lists import RankedList, list_of_all, list_of_candidates, lists_of_stores
 from critical_weights.tables.schema import OVERLAP, read_table
@@ -250,6 +253,19 @@ def test_stores_that_cannot_be_compared_are_refused(tmp_path):
     other = write_store(tmp_path / "other.h5", specs, random_scores(specs), metric="magnitude", model="c0" * 32)
     with pytest.raises(StoreError, match=r"other\.h5 is of another model than .*one\.h5; got c0c0"):
         lists_of_stores([one, other])
+
+
+def test_stores_of_other_texts_are_refused_and_one_that_reads_none_fits_all(tmp_path):
+    scores = random_scores(SPECS)
+    paths = [write_store(tmp_path / f"{m}.h5", SPECS, scores, metric=m) for m in ("magnitude", "wanda", "grad_squared")]
+    for table_of in (overlap_of_stores, agreement_table, rank_density_table):
+        assert len(table_of(paths))
+    with h5py.File(paths[2], "r+") as file:
+        file.attrs["calibration_sha256"] = "7e" * 32
+    for table_of in (overlap_of_stores, agreement_table, rank_density_table):
+        with pytest.raises(StoreError, match=r"grad_squared\.h5 is of other texts than .*wanda\.h5; got 7e7e"):
+            table_of(paths)
+        assert len(table_of([paths[0], paths[2]]))
 
 
 a_part = st.integers(1, 25).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(0, n)))

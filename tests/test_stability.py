@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import comb
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from critical_weights.errors import StoreError
+from critical_weights.errors import ConfigError, StoreError
 from critical_weights.overlap.groups import LADDER
 from critical_weights.stability.candidate_pool import Pool, groups
 from critical_weights.stability.resampled_scores import resample
@@ -21,7 +22,7 @@ from critical_weights.store.read import open_store
 from critical_weights.tables.schema import read_table
 from critical_weights.tables.stability import STABILITY, WEIGHT_STABILITY
 from script_call import call_script
-from synthetic_stores import default_specs, matrix_specs, random_scores, weights_of, write_store
+from synthetic_stores import MODEL_SHA256, default_specs, matrix_specs, random_scores, weights_of, write_store
 from synthetic_texts import score_by_definition, write_probe_store, write_text_store
 
 GRADIENT = ["grad_x_weight", "grad_squared", "taylor_abs", "obd"]
@@ -366,6 +367,12 @@ def texts_of(root, n, seed):
     return {"calibration_sha256": f"{root}{seed}", "n_texts": n, "seed": seed}
 
 
+def mean_jaccard(weights, k):
+    """Return the mean Jaccard index of two draws of k, from whole numbers of draws."""
+    draws = {x: comb(k, x) * comb(weights - k, k - x) for x in range(max(0, 2 * k - weights), k + 1)}
+    return sum(n * x / (2 * k - x) for x, n in draws.items()) / comb(weights, k)
+
+
 def test_other_seeds_are_compared_where_they_chose_other_texts(tmp_path: Path) -> None:
     specs = default_specs()
     scores = [random_scores(specs, seed, zeros=0, ties=0) for seed in (1, 2, 3)]
@@ -395,6 +402,11 @@ def test_other_seeds_are_compared_where_they_chose_other_texts(tmp_path: Path) -
     row = value_of(table, mode="perlayer", k=10, method="seeds", quantity="share")
     assert row["value"] == pytest.approx(np.mean(within))
     assert row["expected"] == pytest.approx(np.mean([10 / scores[0][name].size for name in names]))
+    # The mean Jaccard index of two draws, as halves have it; that of the mean number shared is some 4 % less here.
+    row = value_of(table, mode="perlayer", k=10, method="seeds", quantity="jaccard")
+    assert row["expected"] == pytest.approx(np.mean([mean_jaccard(scores[0][name].size, 10) for name in names]))
+    row = value_of(table, mode="global", k=30, method="seeds", quantity="jaccard")
+    assert row["expected"] == pytest.approx(mean_jaccard(len(flat[0]), 30))
 
 
 def test_a_tensor_that_only_another_seed_reached_is_left_out(tmp_path: Path) -> None:
@@ -411,6 +423,18 @@ def test_a_tensor_that_only_another_seed_reached_is_left_out(tmp_path: Path) -> 
         assert value_of(table, mode="global", k=10, method="seeds", quantity="jaccard")["value"] == 1
         row = value_of(table, mode="perlayer", k=10, method="seeds", quantity="jaccard")
         assert row["note"].startswith(f"mean over {len(some)} tensors; ")
+
+
+def test_what_two_seeds_both_have_is_not_called_stable_where_it_is_selected_whole(tmp_path: Path) -> None:
+    specs = matrix_specs(3, (4, 6))  # 24 weights each; of 48 of either seed, they share 24
+    whole = random_scores(specs, 1, zeros=0, ties=0)
+    for seed, left_out in enumerate((specs[0].name, specs[1].name)):
+        own = {name: values for name, values in whole.items() if name != left_out}
+        path = write_store(tmp_path / f"{seed}.h5", specs, own, metric="wanda", candidates=24, seed=seed)
+        with h5py.File(path, "r+") as file:
+            file.attrs.update(texts_of("t", 5, seed))
+    table, _ = measure(tmp_path / "0.h5", others=[tmp_path / "1.h5"])
+    assert set(rows_of(table, method="seeds", mode="global")["k"]) == {10}
 
 
 def test_seeds_that_chose_the_same_texts_say_nothing(tmp_path: Path) -> None:
@@ -513,6 +537,25 @@ def test_stores_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         file.attrs.update({"model_sha256": "c0" * 32, "calibration_sha256": "x"})
     with pytest.raises(StoreError, match=r"same\.h5 cannot be compared: another model_sha256; got c0c0"):
         measure(path, others=[same])
+    with pytest.raises(StoreError, match=r"same\.h5 is of another model than .*obd\.h5; got c0c0"):
+        measure(obd, same)
+    with h5py.File(same, "r+") as file:
+        file.attrs["model_sha256"] = MODEL_SHA256
+    with pytest.raises(StoreError, match=r"same\.h5 is of other texts than .*obd\.h5; got x"):
+        measure(obd, same)
+
+
+@pytest.mark.parametrize(
+    "setting, words",
+    [({"draws": 1}, "too few draws .*got 1; expected 2 or more"), ({"splits": 0}, "too few splits .*got 0; expected 1"),
+     *(({"threshold": value}, f"the threshold is no Jaccard index; got {value}; expected 0 to 1")
+       for value in (float("nan"), -0.1, 1.5))],
+)  # fmt: skip
+def test_settings_that_leave_nothing_to_measure_are_refused(setting, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        StabilitySettings(**setting)
+    StabilitySettings(2, 1, 0)
+    StabilitySettings(2, 1, 1)
 
 
 def test_the_stage_writes_the_same_two_tables_every_time(tmp_path: Path) -> None:

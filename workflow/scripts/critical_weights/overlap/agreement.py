@@ -40,7 +40,7 @@ def agreement_table(paths: Sequence[str | Path]) -> pd.DataFrame:
         The columns of :data:`critical_weights.tables.agreement.AGREEMENT`.
 
     Raises:
-        StoreError: two stores are of one metric, or of different models.
+        StoreError: two stores are of one metric, of different models or of different texts.
 
     """
     lists, population = lists_of_stores(paths)

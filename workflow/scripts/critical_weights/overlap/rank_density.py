@@ -17,12 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..concentration.quantiles import EXACT_LIMIT
-from ..errors import StoreError
 from ..log import choice, logger
 from ..orders import numbered_alike
 from ..store.read import ScoreStore, open_store
 from ..tables.ranks import RANK_DENSITY
-from .ranked_lists import first_of_tensor, list_of_candidates
+from .ranked_lists import first_of_tensor, list_of_candidates, refuse_stranger
 
 log = logger(__name__)
 
@@ -55,19 +54,15 @@ def rank_density_table(paths: Sequence[str | Path]) -> pd.DataFrame:
         The columns of :data:`critical_weights.tables.ranks.RANK_DENSITY`; all bins of a pair, empty ones too.
 
     Raises:
-        StoreError: two stores are of one metric or of different models.
+        StoreError: two stores are of one metric, of different models or of different texts.
 
     """
     sizes: dict[str, int] = {}
-    model, found = None, []
+    seen: dict[str, tuple[str, Path]] = {}
+    found: list[Places] = []
     for path in paths:
         with open_store(path) as store:
-            own = store.attributes["model_sha256"]
-            if model not in (None, own):
-                raise StoreError(f"score store {path} is of another model than {paths[0]}", got=own, expected=model)
-            if store.attributes["metric"] in {places.metric for places in found}:
-                raise StoreError(f"two of the score stores are of {store.attributes['metric']}, the second one {path}")
-            model = own
+            refuse_stranger(store, seen)
             for name in store.names:
                 sizes.setdefault(name, store.tensor_attributes(name, ("numel",))["numel"])
             found.append(read_places(store, {name: number for number, name in enumerate(sizes)}))

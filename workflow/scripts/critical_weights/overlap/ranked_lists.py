@@ -88,23 +88,39 @@ def lists_of_stores(paths: Sequence[str | Path]) -> tuple[dict[str, RankedList],
         The lists by metric (full name), in the order of ``paths``; and the number of weights of each tensor.
 
     Raises:
-        StoreError: two stores are of one metric, or of different models.
+        StoreError: two stores are of one metric, of different models or of different texts.
 
     """
     lists: dict[str, RankedList] = {}
     population: dict[str, int] = {}
-    model = None
+    seen: dict[str, tuple[str, Path]] = {}
     for path in paths:
         with open_store(path) as store:
-            metric, own = store.attributes["metric"], store.attributes["model_sha256"]
-            if metric in lists:
-                raise StoreError(f"two of the score stores are of {metric}, the second one {path}")
-            if model not in (None, own):
-                raise StoreError(f"score store {path} is of another model than {paths[0]}", got=own, expected=model)
-            model = own
+            refuse_stranger(store, seen)
             population |= {name: store.tensor_attributes(name, ("numel",))["numel"] for name in store.names}
-            lists[metric] = list_of_candidates(store.names, (first_of_tensor(store, name) for name in store.names))
+            parts = (first_of_tensor(store, name) for name in store.names)
+            lists[store.attributes["metric"]] = list_of_candidates(store.names, parts)
     return lists, population
+
+
+def refuse_stranger(store: ScoreStore, seen: dict[str, tuple[str, Path]]) -> None:
+    """Refuse a store that does not belong to one table with those before it, which are noted in ``seen``.
+
+    Raises:
+        StoreError: an earlier one is of the same metric, of another model or, where both read any, of other texts.
+
+    """
+    metric = store.attributes["metric"]
+    if metric in seen:
+        raise StoreError(f"two of the score stores are of {metric}, the second one {store.path}")
+    seen[metric] = metric, store.path
+    for key, word in (("model_sha256", "another model"), ("calibration_sha256", "other texts")):
+        own = store.attributes[key]
+        if own is None:  # a metric that reads no texts fits all
+            continue
+        first, path = seen.setdefault(key, (own, store.path))
+        if own != first:
+            raise StoreError(f"score store {store.path} is of {word} than {path}", got=own, expected=first)
 
 
 def first_of_tensor(store: ScoreStore, name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:

@@ -15,6 +15,7 @@ from ..overlap.groups import ALL
 from ..overlap.overlap import overlap_table
 from ..overlap.ranked_lists import RankedList, first_of_tensor, list_of_candidates
 from ..store.read import ScoreStore, open_store
+from .resampling import chance_overlap
 
 Row = dict[str, Any]
 
@@ -55,12 +56,13 @@ def seed_rows(store: ScoreStore, others: Sequence[str | Path]) -> list[Row]:
             notes |= _notes(metric.family, same)
             ranked, sizes = _ranked(other)
             seeds.append(int(other.attributes["seed"]))
-        population |= sizes  # a tensor that only some texts reach has scores of those seeds alone
-        tables.append(overlap_table({"own": own, "other": ranked}, population, ("global", "tensor")))
+        # A tensor that only some texts reach has scores of those seeds alone.
+        table = overlap_table({"own": own, "other": ranked}, population | sizes, ("global", "tensor"))
+        tables.append(_comparable(table, {name: sizes[name] for name in sizes if name in population}))
     if not tables:
         return [_reason(_SAME)]
     note = "; ".join([f"seed {store.attributes['seed']} against {', '.join(map(str, seeds))}", *sorted(notes)])
-    return _rows(tables, population, note)
+    return _rows(tables, note)
 
 
 def _notes(family: str, same: bool) -> set[str]:
@@ -69,11 +71,10 @@ def _notes(family: str, same: bool) -> set[str]:
     return notes | {"other probes"} if family == "curvature" else notes
 
 
-def _rows(tables: Sequence[pd.DataFrame], population: Mapping[str, int], note: str) -> list[Row]:
+def _rows(tables: Sequence[pd.DataFrame], note: str) -> list[Row]:
     rows = []
-    complete = [table[table["complete"] & (table["k"] != ALL)] for table in tables]
     for scope, mode in (("global", "global"), ("tensor", "perlayer")):
-        part = [_nontrivial(table[table["scope"] == scope], population) for table in complete]
+        part = [table[table["scope"] == scope] for table in tables]
         for k in sorted({int(k) for table in part for k in table["k"]}):
             at = [table[table["k"] == str(k)] for table in part if (table["k"] == str(k)).any()]
             for quantity, unit in (("jaccard", "fraction of the union"), ("share", "fraction of k")):
@@ -87,16 +88,21 @@ def _rows(tables: Sequence[pd.DataFrame], population: Mapping[str, int], note: s
     return rows or [_reason("not available: the candidates cannot answer the first k of the ladder")]
 
 
-def _nontrivial(table: pd.DataFrame, population: Mapping[str, int]) -> pd.DataFrame:
-    """Leave out tensors, or models, that are selected whole: any two lists have all of those in common."""
+def _comparable(table: pd.DataFrame, population: Mapping[str, int]) -> pd.DataFrame:
+    """Leave out each k that the candidates cannot answer, or that selects a tensor, or all that both have, whole.
+
+    Any two lists have everything in common.
+    """
+    answered = table[table["complete"] & (table["k"] != ALL)]
     everything = sum(population.values())
-    size = table["tensor"].map(lambda name: population.get(name, everything)).astype("int64")
-    return table[table["k"].astype("int64") < size]
+    size = answered["tensor"].map(lambda name: population.get(name, everything)).astype("int64")
+    return answered[answered["k"].astype("int64") < size]
 
 
 def _chance(table: pd.DataFrame, k: int, quantity: str) -> float:
-    shared = table["expected"].to_numpy()  # of two draws from all weights; the jaccard of the mean number shared
-    return float((shared / k if quantity == "share" else shared / (2 * k - shared)).mean())
+    # What two draws of k from all n weights share is k * k / n in the mean; the Jaccard index of that is not its mean.
+    chance = [chance_overlap(round(k * k / shared), k) for shared in table["expected"]]
+    return float(np.mean(chance, axis=0)[int(quantity == "jaccard")])
 
 
 def _ranked(store: ScoreStore) -> tuple[RankedList, dict[str, int]]:

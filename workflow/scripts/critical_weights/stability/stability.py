@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import StoreError
+from ..errors import ConfigError, StoreError
 from ..log import logger
+from ..overlap.ranked_lists import refuse_stranger
 from ..store.read import ScoreStore, open_store
 from ..tables.schema import Table
 from ..tables.stability import STABILITY, WEIGHT_STABILITY
@@ -42,6 +43,20 @@ class StabilitySettings:
     splits: int = 100
     threshold: float = 0.5
 
+    def __post_init__(self) -> None:
+        """Refuse what leaves nothing to measure, as the config's schema does.
+
+        Raises:
+            ConfigError: one of them is out of range.
+
+        """
+        for name, least in (("draws", 2), ("splits", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"too few {name} to measure stability", got=getattr(self, name),
+                                  expected=f"{least} or more")  # fmt: skip
+        if not 0 <= self.threshold <= 1:  # NaN included
+            raise ConfigError("the threshold is no Jaccard index", got=self.threshold, expected="0 to 1")
+
 
 def stability_tables(
     stores: Sequence[str | Path], others: Sequence[str | Path], settings: StabilitySettings
@@ -57,20 +72,18 @@ def stability_tables(
         The columns of :data:`.tables.stability.STABILITY` and of :data:`.tables.stability.WEIGHT_STABILITY`.
 
     Raises:
-        StoreError: two stores are of one metric; a store's gradients of single texts do not give its scores; or one of
-            the others is of another model or of no metric of ``stores``.
+        StoreError: two stores are of one metric, of different models or of different texts; a store's gradients of
+            single texts do not give its scores; or one of the others is of another model or of no metric of ``stores``.
 
     """
     by_metric = _by_metric(others)
     rows: list[Row] = []
     weights: list[pd.DataFrame] = []
-    seen: set[str] = set()
+    seen: dict[str, tuple[str, Path]] = {}
     for path in stores:
         with open_store(path) as store:
             metric, n_texts = store.attributes["metric"], store.attributes["n_texts"] or None
-            if metric in seen:
-                raise StoreError(f"two of the score stores are of {metric}, the second one {path}")
-            seen.add(metric)
+            refuse_stranger(store, seen)
             found, listed = _of_store(store, settings)
             rows += [{"metric": metric, "n_texts": n_texts, **row}
                      for row in (*found, *seed_rows(store, by_metric.pop(metric, ())))]  # fmt: skip
