@@ -15,6 +15,7 @@ from brute_laws import llama_laws
 from critical_weights.model.facts import describe_tensors
 from critical_weights.model.sizes import sizes_of
 from critical_weights.scoring.checks import EPSILON_TOLERANCE, LAWS, TOLERANCE, check_laws, signed_sums
+from critical_weights.scoring.family import _log_laws
 from critical_weights.scoring.plain import gather_plain
 from critical_weights.scoring.reduce import line_sums
 from tiny_models import tiny_model, tiny_texts
@@ -84,6 +85,21 @@ def test_the_laws_are_those_of_the_twin() -> None:
     ours = {law["law"]: law["status"] for law in _check(model, wrong, facts)}
     assert [law for law, status in ours.items() if status == "failed"] == [LAWS[2], LAWS[3]]
     assert [law for law, error in twin.items() if error > 1e-3] == ["q = k", "input norm = q + k + v"]
+
+
+def test_a_law_that_failed_is_a_warning_of_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    shared = {"tolerance": 1e-5, "reason": ""}
+    laws = [
+        {"law": LAWS[0], "status": "passed", "error": 0.0} | shared,
+        {"law": LAWS[1], "status": "failed", "error": 0.25} | shared,
+        {"law": LAWS[2], "status": "failed", "error": None} | shared | {"reason": "not finite"},
+    ]
+    with caplog.at_level("INFO"):
+        _log_laws(laws)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [f"self-check failed: {LAWS[1]} (error 0.25, allowed 1e-05)",
+                    f"self-check failed: {LAWS[2]} (not finite, allowed 1e-05)"]  # fmt: skip
+    assert "self-checks: 1 passed, 2 failed, 0 not applicable" in caplog.text
 
 
 # Planted mistakes: whatever is wrong, some law fails

@@ -351,7 +351,8 @@ def laid_over(own):
 
 @pytest.mark.parametrize(
     "entry, words",
-    [({"s": ["a.csv"]}, ["compare.s", "too short"]), ({"s": "a.csv"}, ["compare.s", "'a.csv'"]),
+    [({"s": ["a.csv"]}, ["compare.s", "['a.csv']", "2 or more in the list"]),
+     ({"s": "a.csv"}, ["compare.s", "'a.csv'"]),
      ({"s": {"lists": ["a", "b"], "modle": "gpt2"}}, ["unknown key 'modle' in compare.s", "model"]),
      ({"s": ["a", 3]}, ["compare.s[1]", "3", "a text"]), ({"S!": ["a", "b"]}, ["'S!'"]),
      ({"s": {"model": "gpt2"}}, ["compare.s lacks 'lists'"])],

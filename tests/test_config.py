@@ -279,6 +279,7 @@ def test_run_folder_asks_for_all_its_files_however_it_is_typed(word: str):
         (f"{STEM}_layer_comparison.png", [f"{STEM}_layer_comparison.png"]),
         ("./results/p2/gpt2/model.json", ["results/p2/gpt2/model.json"]),
         ("results/p2/gpt2/scores/hutch.h5", ["results/p2/gpt2/scores/hutch.h5"]),
+        ("results/p2/gpt2/evaluation_tokens.json", ["results/p2/gpt2/evaluation_tokens.json"]),
         ("results/p2/bundled/analysis/overlap.csv", ["results/p2/bundled/analysis/overlap.csv"]),
         ("resources/models/gpt2.json", ["resources/models/gpt2.json"]),
     ],
@@ -319,6 +320,10 @@ def test_folder_of_a_stage_asks_for_what_is_in_it():
         ("resources/models/gpt.json", ["'gpt.json'", "gpt2.json"]),
         ("result/p2/gpt2/gradsq_perlayer_k7", ["is no target", f"{RUN}?"]),
         ("p2/gpt2/gradsq_perlayer_k7", ["is no target", f"{RUN}?"]),
+        (f"/data/my study/{RUN}", ["is no target", f"Did you mean {RUN}?", "from the working directory"]),
+        ("results/gpt2/p2/gradsq_perlayer_k7", ["'gpt2' is a model", f"Did you mean {RUN}?"]),
+        ("results/p2/gpt2/report.html", ["'report.html' in results/p2/gpt2", "Did you mean report/report.html?"]),
+        ("results/p2/gpt2/overlap.csv", ["'overlap.csv' in results/p2/gpt2", "Did you mean analysis/overlap.csv?"]),
         ("reprot", ["'reprot' is neither", "report?"]),
     ],
 )

@@ -57,6 +57,7 @@ def judged(tables, **own):
 def test_each_test_passes_and_fails_as_its_sign_says(tables, test, threshold, verdict):
     row = judged(tables, test=test, threshold=threshold)
     assert (row["value"], row["n"], row["verdict"], row["reason"]) == (0.8, 1, verdict, "")
+    assert row["threshold"] == (" and ".join(map(str, threshold)) if test == "between" else str(threshold))
 
 
 @pytest.mark.parametrize("aggregate, value", [("min", 0.25), ("max", 0.75), ("mean", 0.5), ("median", 0.5)])
@@ -174,7 +175,7 @@ def test_a_config_may_declare_none():
      ({"threshold": "high"}, ["criteria[0].threshold", "expected a number"]),
      ({"threshold": [1, 2]}, ["criteria[0].threshold", "expected a number"]),
      ({"test": "between"}, ["criteria[0].threshold", "expected a list"]),
-     ({"test": "between", "threshold": [1]}, ["criteria[0].threshold", "too short"]),
+     ({"test": "between", "threshold": [1]}, ["criteria[0].threshold", "[1]", "2 or more in the list"]),
      ({"aggregate": "sum"}, ["criteria[0].aggregate", "min or max or mean or median"]),
      ({"of": {"metric": "m"}}, ["'to' is a dependency of 'of'"]),
      ({"name": "A b"}, ["criteria[0].name", "pattern"]),

@@ -187,6 +187,8 @@ def test_spellings_of_the_same_path(before: str, after: str) -> None:
         ("p2/gpt2/gradsqr_global_k7", "unknown metric 'gradsqr'. Did you mean gradsq"),
         ("p2/gpt2/grad_squared_global_k7", "unknown metric 'grad_squared'. Did you mean gradsq"),
         ("p2/gpt2/gradsq_perlayr_k7", "unknown mode 'perlayr'. Did you mean perlayer"),
+        ("p2/gpt2/gradsq_per_layer_k7", "unknown mode 'per_layer'. Did you mean perlayer"),
+        ("p2/gpt2/grad_squared_per_layer_k7", "unknown metric 'grad_squared'. Did you mean gradsq"),
         ("p2/gpt2/gradsq_global_7", "'gradsq_global_7' is no run name"),
         ("p2/gpt2/gradsq_global_k0", "k is the number of weights to select; got '0'"),
         ("p2/gpt2/gradsq_global_k", "got ''"),

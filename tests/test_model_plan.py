@@ -198,6 +198,21 @@ def test_curvature_in_memory_is_planned_with_attention_that_no_kernel_fuses() ->
     assert "attention" not in gradient.parts
 
 
+@pytest.mark.parametrize("placement", ["blocks", "streamed"])
+def test_curvature_is_planned_with_what_waits_for_every_probe(placement: str) -> None:
+    """Of many texts: a derivative each at every kept input, and at the head the input's, its gradient's and a copy."""
+    facts, lengths = facts_of_config(CONFIGS / "gpt2.json", "gpt2"), [512] * 4000
+    ten, eleven = (
+        plan_memory("curvature", facts, lengths, torch.bfloat16, CPU, placement=placement, probes=probes,
+                    available=1 << 60).parts
+        for probes in (10, 11)
+    )  # fmt: skip
+    entries = 512 * 4000 * 768
+    more = {name: eleven[name] - ten[name] for name in ten}
+    assert more["kept derivatives"] == 13 * entries * 2
+    assert more["one block, or a chunk of the head"] == entries * (4 + 2 * 2)
+
+
 def test_a_plan_for_several_processes_covers_the_most_tokens_and_the_longest_text() -> None:
     facts = facts_of_config(CONFIGS / "gpt2.json", "gpt2") | {"architecture": "BloomForCausalLM"}
     dealt = [[900], [500, 500], [10]]

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from critical_weights.errors import ConfigError, ModelError
 from critical_weights.model.checkpoint_entries import Checkpoint
-from critical_weights.model.safetensors_read import StoredTensor, read_bits, stored_tensors
+from critical_weights.model.safetensors_read import WIDTHS, StoredTensor, read_bits, stored_tensors
 from critical_weights.model.source import BUNDLED
 from critical_weights.ranking.export import read_selection, write_selection
 from critical_weights.validation.baseline import read_baseline
@@ -259,10 +259,22 @@ def test_damaged_baseline_is_refused(llama: Path, tmp_path: Path, spoil: Callabl
 def test_damaged_checkpoint_is_one_line(llama: Path, tmp_path: Path) -> None:
     file = model_of(llama) / "model.safetensors"
     whole = file.read_bytes()
-    for cut, words in ((whole[:-1], "should end at byte"), (whole[:40], "header should take"), (b"", "damaged")):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 7\n"
+    for cut, words in ((whole[:-1], "should end at byte"), (whole[:40], "header should take"), (b"", "damaged"),
+                       (pointer, "model.safetensors is a Git LFS pointer, .* git lfs pull")):  # fmt: skip
         file.write_bytes(cut)
         with pytest.raises(ModelError, match=words):
             stored_tensors(file)
+
+
+def test_every_type_of_a_checkpoint_has_its_width(tmp_path: Path) -> None:
+    floats = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+    signed = (torch.int64, torch.int32, torch.int16, torch.int8)
+    types = (*floats, *signed, torch.uint64, torch.uint32, torch.uint16, torch.uint8, torch.bool)
+    save_file({str(dtype): torch.zeros(3, dtype=dtype) for dtype in types}, tmp_path / "x.safetensors")
+    found = {name: WIDTHS[tensor.dtype] for name, tensor in stored_tensors(tmp_path / "x.safetensors").items()}
+    assert found == {str(dtype): dtype.itemsize for dtype in types}
+    assert len(WIDTHS) == len(types)
 
 
 def test_bits_and_their_names() -> None:

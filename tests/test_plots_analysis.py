@@ -25,10 +25,12 @@ from critical_weights.plots import ANALYSIS_FIGURES, SCORE_FIGURES, draw, draw_t
 from critical_weights.plots.chosen_selection import choose
 from critical_weights.plots.save import settle
 from critical_weights.plots.score_runs import Run
+from critical_weights.plots.stability_by_k import METHODS
 from critical_weights.plots.style import styled
 from critical_weights.plots.top_tokens import spelled
 from critical_weights.plots.wording import power
 from critical_weights.tables.schema import write_table
+from critical_weights.tables.stability import TOO_HIGH
 from script_call import SCRIPTS, call_script
 from synthetic_stats import gpt2_tensors, llama8b_tensors, llama_tensors
 from synthetic_stores import matrix_specs, random_scores, write_store
@@ -354,6 +356,26 @@ def test_channels_and_tokens_are_of_one_selection_a_metric():
 )
 def test_tokens_are_spelled_with_letters_that_the_font_has(token, text):
     assert spelled(token, 7) == text
+
+
+def test_stability_marks_what_the_candidates_cannot_answer():
+    """Weights that are not kept would come in there: the figure is too high, and no verdict is based on it."""
+    table = made.stability(["obd"])
+    table.loc[(table["method"] == "halves") & (table["k"] == 300), "note"] = f"half the texts; {TOO_HIGH}"
+    drawn = build("stability_by_k", table)
+    marked = drawn.data[drawn.data["too_high"]]
+    assert marked[["method", "k"]].values.tolist() == [["halves", 300]]
+    hollow = [line for line in drawn.figure.axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert [line.get_xydata().tolist() for line in hollow] == [[[300, marked["value"].item()]]]
+    bands = {line.get_label(): set(band.get_paths()[0].vertices[:, 0]) for line, band in
+             zip((line for line in drawn.figure.axes[0].lines if line.get_label() in METHODS),
+                 drawn.figure.axes[0].collections, strict=True)}  # fmt: skip
+    assert {method: 300 in places for method, places in bands.items()} == {
+        "bootstrap": True, "bootstrap_pair": True, "halves": False,
+    }  # fmt: skip
+    words = "too high: weights not kept may enter"
+    assert words in drawn_text(drawn.figure)
+    assert words not in drawn_text(build("stability_by_k", made.stability()).figure)
 
 
 def test_stability_draws_value_interval_chance_and_threshold():

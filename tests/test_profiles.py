@@ -32,6 +32,19 @@ def snakemake(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+def test_several_gpus_are_asked_for_as_the_page_on_clusters_says() -> None:
+    """On the partition of the GPU jobs, with their signal, which ``--set-resources`` on the command line would drop."""
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    profile = (ROOT / "profiles" / "slurm" / "profile.yaml").read_text(encoding="utf-8")
+    lines = re.findall(r"(?m)^  (\w+): \{<<: .*\}$", page)
+    for name, line in zip(lines, re.findall(r"(?m)^  \w+: \{<<: .*\}$", page), strict=True):
+        profile = profile.replace(f"  {name}: *gpu_job", line)
+    asked = yaml.safe_load(profile)["set-resources"]
+    assert lines == ["score_gradient", "score_curvature", "score_forward"]
+    assert [asked[name] for name in lines] == [asked["spikes"] | {"gpu": 4}] * 3
+    assert "--set-resources score" not in page
+
+
 @pytest.mark.timeout(300)
 def test_profiles_name_rules_of_the_workflow(tmp_path: Path) -> None:
     rules = set(snakemake(tmp_path, "--list-rules", "--snakefile", str(ROOT / "Snakefile")).split())
@@ -129,6 +142,17 @@ def test_memory_that_interventions_ask_for_holds_the_model(
         megabytes = asks["asks_memory_whole"](wildcards, files, 1)
         assert USABLE * megabytes * 1e6 >= facts["n_weights"] * wide + PROCESS_BYTES
         assert asks["asks_memory_whole"](wildcards, files, 2) == 2 * megabytes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"n_weights": 7}', '{"n_weights": "x", "checkpoint_dtype": "float32"}']
+)
+def test_damaged_facts_are_told_in_one_line(asks: dict[str, Any], tmp_path: Path, text: str) -> None:
+    told: list[str] = []
+    asks["stop"] = told.append
+    (tmp_path / "model.json").write_text(text, encoding="utf-8")
+    asks["model_size"](tmp_path / "model.json")
+    assert re.fullmatch(r"\S+/model\.json is damaged \(.+\)\. Delete it: the next run makes it again\.", told[0])
 
 
 def test_every_job_that_runs_a_model_asks_by_its_size() -> None:

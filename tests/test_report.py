@@ -15,14 +15,19 @@ from critical_weights.errors import ConfigError, CriticalWeightsError, TableErro
 from critical_weights.report import write_report
 from critical_weights.report.analysis import at_one_k
 from critical_weights.report.experiments import exact_prefix
+from critical_weights.report.facts_stability import read_stability
 from critical_weights.report.findings import findings
+from critical_weights.report.findings_stability import held
 from critical_weights.report.heatmap import level
 from critical_weights.report.render import cell, digest, markdown, render
 from critical_weights.report.show import bounded, bounded_share, listed, plural, real, share, size, token
 from critical_weights.report.summary import limits
+from critical_weights.tables.schema import write_table
+from critical_weights.tables.stability import STABILITY, TOO_HIGH
 from critical_weights.tables.superweights import SUPERWEIGHTS
 from report_counts import sizes
 from report_numbers import known, told
+from synthetic_analysis import table_of
 from synthetic_report import super_weight, write_interventions, write_rows
 from synthetic_results import MODEL, TENSORS, experiments, finish, make_results, make_scores, rank
 
@@ -565,6 +570,27 @@ def rewrite(root, name, alter):
         writer.writerows(lines)
 
 
+@pytest.mark.parametrize(
+    "fails, answered, words",
+    [([], None, "up to the first 300"), ([10, 30], 1000, "up to the first 300 (not at 10 and 30)"),
+     ([10], 300, "up to the first 300 (not at 10; of more the kept candidates cannot tell)")],
+)  # fmt: skip
+def test_how_far_a_ranking_holds_is_told_with_its_exceptions(fails, answered, words):
+    assert held({"largest_k": 300, "fails_at": fails, "answered_to": answered}) == words
+
+
+def test_a_verdict_names_the_smaller_k_that_fail_and_the_last_that_was_answered(tmp_path):
+    """As taylor_abs of the bundled model: its first 10 share less than the threshold, its first 300 more."""
+    own = {"metric": "taylor_abs", "mode": "global", "unit": "", "note": ""}
+    lows = ((10, 0.25, ""), (30, 0.6, ""), (300, 0.7, ""), (1000, 0.8, TOO_HIGH))
+    rows = [own | {"k": k, "method": "halves", "quantity": "jaccard", "value": low, "low": low, "high": 1.0,
+                   "expected": 0.1, "note": note} for k, low, note in lows]  # fmt: skip
+    rows.append(own | {"method": "verdict", "quantity": "largest_k", "value": 300.0, "expected": 0.5})
+    write_table(table_of(STABILITY, rows), tmp_path / STABILITY.name, STABILITY)
+    (verdict,) = read_stability(tmp_path)["verdicts"]
+    assert (verdict["largest_k"], verdict["fails_at"], verdict["answered_to"]) == (300, [10], 300)
+
+
 def texts(root):
     facts = json.loads((again(root) / "quantitative_results.json").read_text())
     return {one["name"]: one["text"] for one in facts["findings"]}
@@ -574,7 +600,7 @@ BY_HAND = [
     ("How far the rankings hold", "analysis/stability.csv",
      lambda row: row.update(value="77") if (row["quantity"], row["metric"]) == ("largest_k", "grad_squared") else None,
      "1 holds when the texts or probes change: grad_x_weight up to the first 30",
-     "2 hold when the texts or probes change: grad_squared up to the first 77 and grad_x_weight"),
+     "2 hold when the texts or probes change: grad_squared up to the first 77 (not at 10 and 30) and grad_x_weight"),
     ("Whether the best weights come in lines", "analysis/structure.csv",
      lambda row: row.update(value="0.4321") if (row["selection"], row["scope"], row["quantity"]) == (
          "gradxw_global_k20", "all", "best_5_share") else None,

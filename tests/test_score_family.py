@@ -25,6 +25,7 @@ from critical_weights.scoring import settings as settings_module
 from critical_weights.scoring.engine import Placed, start_run
 from critical_weights.scoring.family import ScoringSettings, score_family
 from critical_weights.scoring.seam import TensorStatistics
+from critical_weights.scoring.settings import check_settings
 from critical_weights.scoring.spikes import detect
 from critical_weights.store.read import ScoreStore, open_store
 from critical_weights.superweights.rule import SpikeRule
@@ -340,6 +341,11 @@ def test_wrong_settings_are_one_line(
     family: str, settings: dict[str, Any], words: str, studies: dict[str, Study], tmp_path: Path
 ) -> None:
     _fails(words, studies["llama"], tmp_path / "s", family, settings=ScoringSettings(**settings))
+
+
+def test_the_least_counts_are_allowed() -> None:
+    check_settings("curvature", ScoringSettings(candidates=1, probes=2))
+    check_settings("gradient", ScoringSettings(candidates=1, probes=0))
 
 
 def test_train_mode_is_a_mistake_in_the_code(studies: dict[str, Study], tmp_path: Path) -> None:

@@ -37,13 +37,13 @@ ENGINES: dict[str, Callable[[PreTrainedModel], Run]] = {
 
 @contextmanager
 def _first_position_apart() -> Iterator[None]:
-    """Have every Linear-like module use a copy of its weight that gets no gradient at position 0 of a text."""
-    kinds = (nn.Linear, Conv1D, FalconLinear)
+    """Have every Linear-like module and embedding use a copy of its weight that gets no gradient at position 0."""
+    kinds = (nn.Linear, Conv1D, FalconLinear, nn.Embedding)
     before = [kind.forward for kind in kinds]
 
     def apart(forward: Callable[[nn.Module, Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
         def run(module: nn.Module, x: Tensor) -> Tensor:
-            if x.dim() != 3:
+            if x.dim() != (2 if isinstance(module, nn.Embedding) else 3):
                 return forward(module, x)
             frozen = nn.utils.stateless._reparametrize_module(module, {"weight": module.weight.detach()})
             with frozen:

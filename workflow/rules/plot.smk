@@ -38,9 +38,10 @@ rule plot_run:
         run=stage("plot.py"),
         figures=RUN_FIGURES,
         pictures=lambda wildcards, output: pictures(output),
+        dpi=config["figures"]["dpi"],
         code=code("plot.py"),
     shell:
-        "{params.run} --figure {params.figures} --source {input} --output {params.pictures}"
+        "{params.run} --figure {params.figures} --source {input} --output {params.pictures} --dpi {params.dpi}"
         " --title '{wildcards.model}, {wildcards.phase}'"
         " --log {log} --label {wildcards.phase}/{wildcards.model}/{wildcards.metric}_{wildcards.mode}_k{wildcards.k}"
 
@@ -63,9 +64,10 @@ rule plot_scores:
         run=stage("plot.py"),
         figures=SCORE_FIGURES,
         pictures=lambda wildcards, output: pictures(output),
+        dpi=config["figures"]["dpi"],
         code=code("plot.py"),
     shell:
-        "{params.run} --figure {params.figures} --source {input} --output {params.pictures}"
+        "{params.run} --figure {params.figures} --source {input} --output {params.pictures} --dpi {params.dpi}"
         " --title '{wildcards.model}, {wildcards.phase}' --log {log} --label {wildcards.phase}/{wildcards.model}"
 
 
@@ -92,7 +94,8 @@ for group, figures in FIGURE_GROUPS.items():
                 f"results/{wildcards.phase}/{wildcards.model}/analysis/{ANALYSIS_FIGURES[f].name}" for f in figures
             ],
             pictures=lambda wildcards, output: pictures(output),
+            dpi=config["figures"]["dpi"],
             code=code("plot.py"),
         shell:
-            "{params.run} --figure {params.figures} --source {params.tables} --output {params.pictures}"
+            "{params.run} --figure {params.figures} --source {params.tables} --output {params.pictures} --dpi {params.dpi}"
             " --title '{wildcards.model}, {wildcards.phase}' --log {log} --label {wildcards.phase}/{wildcards.model}"

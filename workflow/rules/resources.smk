@@ -9,10 +9,13 @@ WIDTHS = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 def model_size(facts):
     """Return the weights of a model as megabytes of its checkpoint, and as a number in millions."""
-    with open(facts, encoding="utf-8") as file:
-        known = json.load(file)
-    wide = WIDTHS.get(known["checkpoint_dtype"], 2)
-    return known["n_weights"] * wide / 1e6, known["n_weights"] / 1e6
+    with open(facts, encoding="utf-8") as file:  # one that is missing Snakemake takes for "to be determined"
+        text = file.read()
+    try:
+        known = json.loads(text)
+        return known["n_weights"] * WIDTHS.get(known["checkpoint_dtype"], 2) / 1e6, known["n_weights"] / 1e6
+    except (ValueError, LookupError, TypeError) as error:
+        stop(f"{facts} is damaged ({error}). Delete it: the next run makes it again.")
 
 
 def asks_gpu(wildcards):

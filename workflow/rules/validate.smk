@@ -75,8 +75,9 @@ rule plot_dose_response:
     params:
         run=stage("plot.py"),
         pictures=lambda wildcards, output: pictures(output),
+        dpi=config["figures"]["dpi"],
         code=code("plot.py"),
     shell:
-        "{params.run} --figure dose_response --source {input} --output {params.pictures}"
+        "{params.run} --figure dose_response --source {input} --output {params.pictures} --dpi {params.dpi}"
         " --title '{wildcards.model}, {wildcards.phase}'"
         " --log {log} --label {wildcards.phase}/{wildcards.model}"

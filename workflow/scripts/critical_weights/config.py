@@ -68,7 +68,7 @@ def complete(config: Mapping[str, Any]) -> Config:
     phases = {name: _defaults(definitions["phase"]) | phase for name, phase in config["phases"].items()}
     sections = {
         key: _defaults(definitions[key]) | config.get(key, {})
-        for key in ("scoring", "stability", "superweights", "interventions")
+        for key in ("scoring", "stability", "superweights", "interventions", "figures")
     }
     return {**config, "phases": phases, **sections}
 
@@ -142,6 +142,8 @@ def _explain(error: ValidationError) -> Iterator[ConfigError]:
             yield ConfigError(place, got=_show(value), expected="a finite number" if unbounded else _TYPES[rule])
         case "minimum":
             yield ConfigError(place, got=_show(value), expected=f"{rule} or more")
+        case "minItems":
+            yield ConfigError(place, got=_show(value), expected=f"{rule} or more in the list")
         case "maximum":
             yield ConfigError(place, got=_show(value), expected=f"{rule} or less")
         case "anyOf":

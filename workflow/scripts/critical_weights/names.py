@@ -77,6 +77,9 @@ def parse_experiment(path: str, phases: Iterable[str], models: Iterable[str]) ->
             f"'{run}' is no run name", expected="{metric}_{mode}_k{k}", fix="For example gradsq_perlayer_k100"
         )
     metric, mode, k = match.groups()
+    before, _, after = metric.rpartition("_")
+    if (typed := f"{after}_{mode}").replace("_", "") in MODES:  # per_layer: the metric is what stands before it
+        metric, mode = before, typed
     if metric not in METRICS_BY_PATH:
         raise unknown("metric", metric, METRICS_BY_PATH)
     if mode not in MODES:

@@ -43,13 +43,18 @@ def target_files(word: str, config: Mapping[str, Any], rules: Collection[str]) -
             return _select("/".join(["report", *rest]), "results", _below("results", result_paths.study_files()))
         case ["results", "compare", name, *rest]:
             return _of_comparison(name, "/".join(rest), config)
-        case ["results", phase, *_] if phase not in config["phases"]:
+        case ["results", phase, *rest] if phase not in config["phases"]:
+            if phase in config["models"] and rest and rest[0] in config["phases"]:
+                other_way = "/".join(["results", rest[0], phase, *rest[1:]])
+                raise ConfigError(f"'{phase}' is a model, and the phase comes before it", near=[other_way])
             raise unknown("phase", phase, config["phases"])
         case ["results", phase, model, first, *rest]:
             if model not in config["models"]:
                 raise unknown("model", model, config["models"])
             if first in _SHARED or first.endswith(".json"):
                 return _of_model(phase, model, "/".join([first, *rest]), config)
+            if below := [name for name in _shared_names(phase, model) if name.endswith(f"/{first}")]:
+                raise ConfigError(f"no stage makes '{first}' in results/{phase}/{model}", near=below)
             if "_" not in first and (near := near_names(first, _SHARED)):
                 raise ConfigError(f"'{first}' is neither a run nor a folder of results", near=near)
             experiment = parse_experiment(f"{phase}/{model}/{first}", config["phases"], config["models"])
@@ -70,8 +75,8 @@ def nothing_configured(what: str) -> ConfigError:
     )
 
 
-def _of_model(phase: str, model: str, name: str, config: Mapping[str, Any]) -> list[str]:
-    over_experiments = [
+def _over_experiments(phase: str, model: str) -> list[str]:
+    return [
         *result_paths.analysis_tables(phase, model),
         *result_paths.analysis_figures(phase, model),
         *result_paths.intervention_tables(phase, model),
@@ -79,9 +84,18 @@ def _of_model(phase: str, model: str, name: str, config: Mapping[str, Any]) -> l
         *result_paths.report_files(phase, model),
         result_paths.downstream_file(phase, model),
     ]
-    folder = f"results/{phase}/{model}"
-    files = _select(name, folder, _below(folder, result_paths.shared_files(phase, model) + over_experiments))
-    if files[0] in over_experiments and not any((e.phase, e.model) == (phase, model) for e in experiments(config)):
+
+
+def _shared_names(phase: str, model: str) -> list[str]:
+    """Return the files of a phase and model that belong to no single run, below their folder."""
+    files = result_paths.shared_files(phase, model) + _over_experiments(phase, model)
+    return _below(f"results/{phase}/{model}", files)
+
+
+def _of_model(phase: str, model: str, name: str, config: Mapping[str, Any]) -> list[str]:
+    files = _select(name, f"results/{phase}/{model}", _shared_names(phase, model))
+    configured = any((e.phase, e.model) == (phase, model) for e in experiments(config))
+    if files[0] in _over_experiments(phase, model) and not configured:
         raise nothing_configured(f"{name.split('/')[0]} of {phase}/{model}")
     return files
 
@@ -114,12 +128,15 @@ def _select(name: str, folder: str, known: Collection[str]) -> list[str]:
 
 
 def _not_a_target(word: str, parts: list[str], config: Mapping[str, Any], rules: Collection[str]) -> ConfigError:
-    for guess in (["results", *parts], ["results", *parts[1:]]):
+    guesses, fix = [["results", *parts], ["results", *parts[1:]]], "Results lie below results/"
+    if word.startswith("/") and "results" in parts:
+        guesses, fix = [parts[parts.index("results") :]], "Targets are named from the working directory"
+    for guess in guesses:
         try:
             target_files("/".join(guess), config, ())
         except ConfigError:
             continue
-        return ConfigError(f"'{word}' is no target", near=["/".join(guess)], fix="Results lie below results/")
+        return ConfigError(f"'{word}' is no target", near=["/".join(guess)], fix=fix)
     return ConfigError(
         f"'{word}' is neither a rule nor a result",
         near=near_names(word, rules),

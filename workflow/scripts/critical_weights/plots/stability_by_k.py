@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ..tables.stability import TOO_HIGH
 from .save import Drawn
 from .small_multiples import finish, legend, legend_inches, nothing, options, panels
 from .style import DARK, MUTED, line_styles, log_axis, new_axes, styled
@@ -21,6 +22,7 @@ METHODS = {
 _HEADING = "stability of the first k weights"
 _LEGEND_COLUMNS = 3
 _CHANCE = (0, (1, 1.5))
+_HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "markersize": 4}
 
 
 def stability_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -30,18 +32,23 @@ def stability_table(table: pd.DataFrame) -> pd.DataFrame:
         table: ``stability.csv``.
 
     Returns:
-        ``metric, k, method, value, low, high, expected, n, threshold`` (of the table's verdict; empty without one).
+        ``metric, k, method, value, low, high, expected, n, too_high`` (whether weights beyond the kept candidates could
+        get to the first k) and ``threshold`` (of the table's verdict; empty without one).
 
     """
     rows = table[(table["quantity"] == "jaccard") & (table["mode"] == "global") & table["method"].isin(METHODS)]
     verdicts = table[(table["quantity"] == "largest_k") & (table["mode"] == "global")]
-    rows = rows[["metric", "k", "method", "value", "low", "high", "expected", "n"]].dropna(subset=["k", "value"])
+    rows = rows.assign(too_high=rows["note"].str.contains(TOO_HIGH, regex=False))
+    columns = ["metric", "k", "method", "value", "low", "high", "expected", "n", "too_high"]
+    rows = rows[columns].dropna(subset=["k", "value"])
     threshold = verdicts.drop_duplicates("metric").set_index("metric")["expected"]
     return rows.assign(threshold=rows["metric"].map(threshold).astype(float)).reset_index(drop=True)
 
 
 def draw_metric(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
     """Draw a line a method with a band from its 2.5 % to its 97.5 % quantile, log x; chance level and threshold.
+
+    Where the kept candidates cannot tell, and the figure is too high, the marker is hollow and there is no band.
 
     Args:
         rows: one metric of :func:`stability_table`.
@@ -54,8 +61,11 @@ def draw_metric(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax:
         line = line.sort_values("k")
         k = line["k"].to_numpy(dtype=float)
         ax.plot(k, line["value"], label=method, **options(**styles[method]))
-        ax.fill_between(k, line["low"].astype(float), line["high"].astype(float), color=styles[method]["color"],
-                        alpha=0.2, linewidth=0)  # fmt: skip
+        unsure = line["too_high"].to_numpy(dtype=bool)
+        if unsure.any():
+            ax.plot(k[unsure], line["value"][unsure], **options(**styles[method] | _HOLLOW))
+        band = (line[end].astype(float).mask(unsure) for end in ("low", "high"))
+        ax.fill_between(k, *band, color=styles[method]["color"], alpha=0.2, linewidth=0)
     chance = rows.dropna(subset=["expected"]).groupby("k")["expected"].mean()
     if len(chance):
         ax.plot(chance.index.to_numpy(dtype=float), chance, color=DARK, linestyle=_CHANCE, linewidth=1.2)
@@ -78,7 +88,7 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
     methods = [method for method in METHODS if method in set(rows["method"])]
     styles = line_styles(methods)
     with styled():
-        entries = len(methods) + 1 + rows["threshold"].notna().any()
+        entries = len(methods) + 1 + rows["threshold"].notna().any() + rows["too_high"].any()
         made = panels(names, 1.8, foot=legend_inches(entries, _LEGEND_COLUMNS),
                       share={"sharex": "all", "sharey": "all"})  # fmt: skip
         for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
@@ -93,6 +103,9 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         if rows["threshold"].notna().any():
             handles.append(Line2D([], [], color=MUTED, linewidth=0.8, linestyle=(0, (5, 3))))
             labels.append("threshold of the verdict")
+        if rows["too_high"].any():
+            handles.append(Line2D([], [], **options(color=MUTED, marker="o") | _HOLLOW))
+            labels.append("too high: weights not kept may enter")
         legend(made, handles, labels, _LEGEND_COLUMNS)
         texts = table["n_texts"].dropna().unique()
         n = f" of {int(texts[0])} calibration texts" if len(texts) == 1 else ""

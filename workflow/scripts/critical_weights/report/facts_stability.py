@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..tables.stability import STABILITY, WEIGHT_STABILITY
+from ..tables.stability import STABILITY, TOO_HIGH, WEIGHT_STABILITY
 from .rows import Row, kept, read_if_there, records
 
 NOT_MEASURED = "none"
@@ -18,7 +18,8 @@ SURE = 0.95
 def read_stability(folder: Path) -> dict[str, Any] | None:
     """Return what ``stability.csv`` and ``weight_stability.csv`` in ``folder`` say; None where they are not there.
 
-    - ``verdicts``: of each metric and mode the largest k that holds (0: none), the threshold, and what judges it;
+    - ``verdicts``: of each metric and mode the largest k that holds (0: none), the smaller ones that do not, the last
+      k that the kept candidates can answer, the threshold, and what judges it;
     - ``overlaps``: Jaccard index of the first k with its interval and chance level, by metric, mode and k;
     - ``noise``: standard error over score, and the share above 2 standard errors, where probes are resampled;
     - ``weights``: of each metric how many of its first weights stay among them in nearly all draws;
@@ -43,7 +44,11 @@ def read_stability(folder: Path) -> dict[str, Any] | None:
 
 def _verdict(row: Row, overlaps: list[Row]) -> Row:
     own = [o for o in overlaps if o["method"] in JUDGES and (o["metric"], o["mode"]) == (row["metric"], row["mode"])]
-    return {"metric": row["metric"], "mode": row["mode"], "largest_k": _whole(row["value"]),
+    answered = [o for o in own if TOO_HIGH not in (o["note"] or "")]
+    fails = [o["k"] for o in answered if o["low"] is not None and o["k"] < (row["value"] or 0)
+             and o["low"] <= max(row["expected"], o["expected"] or 0)]  # fmt: skip
+    return {"metric": row["metric"], "mode": row["mode"], "largest_k": _whole(row["value"]), "fails_at": sorted(fails),
+            "answered_to": max((o["k"] for o in answered), default=None) if len(answered) < len(own) else None,
             "threshold": row["expected"], "n_texts": row["n_texts"], "method": own[0]["method"] if own else None,
             "note": row["note"]}  # fmt: skip
 

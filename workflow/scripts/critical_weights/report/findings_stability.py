@@ -26,7 +26,7 @@ def stability(facts: Mapping[str, Any]) -> Finding | None:
     rankings = plural(len(tested), "ranking")
     text = f"of {rankings} over all tensors, {count(len(holds))} {'hold' if len(holds) != 1 else 'holds'}"
     if holds:
-        parts = [f"{v['metric']} up to the first {count(v['largest_k'])}" for v in holds]
+        parts = [f"{v['metric']} {held(v)}" for v in holds]
         text += f" when the texts or probes change: {listed(parts)}"
     else:
         text += " at any k when the texts or probes change"
@@ -48,6 +48,16 @@ def stability(facts: Mapping[str, Any]) -> Finding | None:
     if missing:
         sure += f" Not measured: {listed(missing)}."
     return finding("How far the rankings hold", text, sure, "stability", "analysis/stability.csv")
+
+
+def held(verdict: Mapping[str, Any]) -> str:
+    """Return up to which k a ranking holds, with the smaller ones at which it does not, and where no k can tell."""
+    largest, but = verdict["largest_k"], []
+    if verdict["fails_at"]:
+        but.append(f"not at {listed([count(k) for k in verdict['fails_at']])}")
+    if largest == verdict["answered_to"]:
+        but.append("of more the kept candidates cannot tell")
+    return f"up to the first {count(largest)}" + (f" ({'; '.join(but)})" if but else "")
 
 
 def noise(facts: Mapping[str, Any]) -> Finding | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .facts_stability import at_k
 from .finding import SHOWN, Finding, finding
-from .findings_stability import SHOWN_K
+from .findings_stability import SHOWN_K, held
 from .show import count, interval, listed, plural, real
 from .study_facts import again, criteria_files, files, judged, some, spikes
 
@@ -23,8 +23,7 @@ def stability(facts: Mapping[str, Any]) -> Finding | None:
     text = f"of {plural(len(tested), 'ranking')} over all tensors, {count(len(holds))} "
     text += f"{'holds' if len(holds) == 1 else 'hold'} at some k when the texts or probes change"
     if holds:
-        text += ": " + some([f"{row['metric']} of {name} up to the first {count(row['largest_k'])}"
-                             for name, row, _ in holds])  # fmt: skip
+        text += ": " + some([f"{row['metric']} of {name} {held(row)}" for name, row, _ in holds])
     others = [(name, row, found) for name, row, overlaps in tested if not row["largest_k"]
               and (found := at_k(overlaps, row["metric"], "global", SHOWN_K))]  # fmt: skip
     if others:

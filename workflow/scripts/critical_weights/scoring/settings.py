@@ -18,7 +18,7 @@ from ..log import choice, logger
 from ..metrics import METRICS
 from .engine import Placed
 
-DENSE_BYTES = 4 << 30
+DENSE_BYTES = 4 * 10**9
 """Dense scores are kept by default while all of one phase and model stay below this."""
 
 

@@ -102,8 +102,7 @@ class TextGradients:
             index: (m,) flat indices in storage order.
 
         Returns:
-            (m, N) gradients, the texts in calibration order, and (m, N) the part of them that position 0 of a matrix
-            product has; an embedding's use counts in full whatever the position.
+            (m, N) gradients, the texts in calibration order, and (m, N) the part of them that position 0 has.
 
         """
         if len(index):
@@ -136,10 +135,10 @@ class TextGradients:
             if isinstance(part, _Product):
                 both = _entries(part.left, rows - self.first_row).to(self.dtype)
                 both *= _entries(part.right, columns).to(self.dtype)
-                first[places] += both[:, 0]  # a real token in every text
             else:
                 both = _entries(part.delta, columns).to(self.dtype)
                 both *= part.ids[:, :, None] == rows
+            first[places] += both[:, 0]  # a real token in every text
             both *= part.batch.mask()[:, :, None]
             whole[places] += both.sum(1)
         return whole.T.contiguous(), first.T.contiguous()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..names import MODES
+from ..tables.stability import TOO_HIGH
 from .candidate_pool import Group, groups
 from .resample_columns import columns_that_matter
 from .resampled_scores import Resampled
@@ -97,7 +98,7 @@ def _compare(resampled: Resampled, group: Group, by_k: dict[int, _Found]) -> Non
 
 
 def _rows_of_k(resampled: Resampled, mode: str, k: int, found: _Found, threshold: float, over: str) -> Iterable[Row]:
-    unsure = "" if found.sure else "too high: weights beyond the candidates may get to the first k"
+    unsure = "" if found.sure else TOO_HIGH
     for (method, quantity), by_group in found.overlaps.items():
         values = np.mean(by_group, axis=0)
         chance = None if method == "bootstrap" else np.mean(found.chance, axis=0)[int(quantity == "jaccard")]

@@ -1,7 +1,8 @@
 """What becomes of the top scores when the first position of each text is left out.
 
-The variant leaves position 0 out of the activation statistics and of the Linear layers' gradient sums (its
-x_0 delta_0 term); the loss stays as it is. Stores keep the variant's scores of each tensor's first candidates.
+The variant leaves position 0 out of the activation statistics and of the gradient sums (a Linear layer's x_0 delta_0
+term, and what an embedding's row gets there); the loss stays as it is. Stores keep the variant's scores of each
+tensor's first candidates.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .schema import Column, Table
 
+TOO_HIGH = "too high: weights beyond the candidates may get to the first k"
+"""What ``note`` says of overlaps at a k that the kept candidates cannot answer; no verdict is based on them."""
+
 STABILITY = Table(
     "stability.csv",
     "the first k weights of each score store of one phase and model, by ranking mode, among the candidates whose "

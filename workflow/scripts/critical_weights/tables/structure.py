@@ -27,9 +27,10 @@ STRUCTURE = Table(
             "str",
             "all, tensor: selected, zero_scores (left out of everything else), rows_hit and cols_hit (lines with any), "
             "lines_to_cover (least number of rows and columns that hold all, exact), half_rows, half_cols (exact), "
-            "half_lines (greedy: the line that adds most first) that hold half, best_1_share, best_5_share (greedy; "
-            "scope all: these over tensors with two weights or more), line_1 to line_5 (share that the greedy cover's "
-            "lines of two weights or more add), mean_depth; component, layer: selected_share; residual: channels_hit, "
+            "half_lines (greedy: the line that adds most first) that hold half, best_1_share, best_5_share (greedy); "
+            "scope all: rows_hit to best_5_share over tensors with two selected weights or more; line_1 to line_5 "
+            "(share that the greedy cover's lines of two weights or more add), mean_depth; component, layer: "
+            "selected_share; residual: channels_hit, "
             "channels_in_half (of the blocks), blocks_hit, weights, outside_hit (tensors outside the blocks); neuron: "
             "neurons_hit, neurons_hit_twice (in two tensors of the MLP or more), tensors_hit, weights",
         ),
