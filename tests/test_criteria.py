@@ -133,6 +133,13 @@ def test_script_writes_the_table(tables, tmp_path, capfd):
     assert "expected NAME=FILE" in capfd.readouterr().err
 
 
+def test_a_missing_file_of_criteria_is_told_with_the_near_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "criteria.yaml").write_text("[]")
+    with pytest.raises(ConfigError, match=r"criteria: there is no file criterias.yaml. Did you mean criteria.yaml\?"):
+        read_criteria({"criteria": "criterias.yaml"})
+
+
 @pytest.mark.parametrize(
     "criteria, told",
     [({"a": 1}, "expected a list"), ("own.yaml", "expected a list"), ([{"name": "one"}], "lacks 'statement'"),
@@ -212,7 +219,7 @@ def test_a_name_declared_twice_is_told():
 def test_criteria_of_a_file_are_checked_as_inline_ones(tmp_path):
     file = tmp_path / "mine.yaml"
     config = DEFAULTS | {"criteria": str(file)}
-    assert "cannot be read" in str(criteria_errors(config)[0])
+    assert "there is no file" in str(criteria_errors(config)[0])
     for content, told in (("a: [", "is not YAML"), ("a: 1", "holds no list"), ("- {name: x}", "lacks 'statement'"),
                           ("- {name: 2024-13-45}", "is not YAML"), ("[" * 5000, "is not YAML")):  # fmt: skip
         file.write_text(content, encoding="utf-8")

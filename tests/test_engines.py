@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from transformers import PreTrainedModel
 from transformers.models.falcon.modeling_falcon import FalconLinear
 
 from comparison import relative_errors
+from critical_weights.scoring.accumulate import add_linear
 from critical_weights.scoring.batches import pack
 from critical_weights.scoring.blockwise import BlockGradients, BlockPlan
 from critical_weights.scoring.plain import gather_plain
 from critical_weights.scoring.resident import ResidentGradients
 from critical_weights.scoring.seam import Run
+from critical_weights.scoring.sums import Sums
 from critical_weights.scoring.uses import find_uses, is_linear
 from critical_weights.scoring.weights import StreamedWeights, empty_model
 from tiny_models import EAGER, NAMES, exact_norms, tiny_model, tiny_texts
@@ -69,6 +72,26 @@ ENGINES: dict[str, Callable[[PreTrainedModel, list[list[int]]], Run]] = {
     "blocks": blocks,
     "chunks": lambda model, texts: blocks(model, texts, BlockPlan(30, chunk_rows=10, keep_logits=False)),
 }
+
+
+@pytest.mark.parametrize("wanted", [c for n in (1, 2, 4) for c in combinations(STATISTICS, n)], ids="+".join)
+def test_any_choice_of_statistics_has_the_sums_of_each(wanted: tuple[str, ...]) -> None:
+    """Of a matrix, text by text as defined; what is not asked for is not there."""
+    generator = torch.Generator().manual_seed(0)
+    lengths, predicted = (5, 3, 4), (4, 2, 3)
+    left, right = (torch.randn(3, 5, n, generator=generator, dtype=torch.float64) for n in (6, 7))
+    sums = Sums.zeros((6, 7), wanted, torch.float64, left.device)
+    add_linear(sums, left, right, lengths, predicted)
+    texts = [(left[s, :n].T @ right[s, :n], t) for s, (n, t) in enumerate(zip(lengths, predicted, strict=True))]
+    expected = {
+        "grad": sum(g for g, _ in texts),
+        "grad_sq": sum((g / t) ** 2 for g, t in texts),
+        "grad_abs": sum(g.abs() / t for g, t in texts),
+        "grad_sq_token": sum(g**2 for g, _ in texts),
+    }
+    assert tuple(sums.tensors) == wanted
+    for name, total in sums.tensors.items():
+        assert torch.allclose(total, expected[name], rtol=1e-13, atol=1e-14), name
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -190,6 +190,8 @@ def test_damaged_and_foreign_files_are_refused(llama: Path, tmp_path: Path) -> N
         read_selection(good)
     with pytest.raises(RankingError, match="no file"):
         read_selection(tmp_path / "none.safetensors")
+    (tmp_path / "nowhere").mkdir()
+    (tmp_path / "nowhere" / "list.csv").touch()
     with pytest.raises(ConfigError, match="--facts"):
         weights_of_list(tmp_path / "nowhere" / "list.csv")
 
@@ -206,6 +208,13 @@ def test_a_full_disk_and_a_break_leave_nothing(llama: Path, tmp_path: Path, monk
     with pytest.raises(CriticalWeightsError, match=r"would take 0\.0\d GB and the disk has 0\.00 GB free"):
         write_mask(weights_of_list(llama), tmp_path / "m.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_that_is_not_there_is_told_with_the_near_ones(llama: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"there is no run folder or list .*{llama.name}0. Did you mean {llama.name}\?"
+    ):
+        read_selection(llama.with_name(f"{llama.name}0"))
 
 
 def test_nothing_asked_for_is_a_mistake(llama: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -221,6 +222,11 @@ def spoil_index(baseline: dict) -> None:
     first_tensor(baseline)["index"][0] = 10**12
 
 
+def spoil_end(baseline: dict) -> None:
+    own = first_tensor(baseline)
+    own["index"][0] = math.prod(own["shape"])
+
+
 def spoil_twice(baseline: dict) -> None:
     own = first_tensor(baseline)
     own["index"][0] = own["index"][1]
@@ -241,7 +247,7 @@ def spoil_model(baseline: dict) -> None:
 @pytest.mark.parametrize(
     "spoil, told",
     [(spoil_shape, "shape: 'wide'"), (spoil_list, "indices and bits of"), (spoil_pair, "holds 39 weights and says 40"),
-     (spoil_index, "beyond its"), (spoil_twice, "an index twice"), (spoil_bits, "hexadecimal digits"),
+     (spoil_index, "beyond its"), (spoil_end, "beyond its"), (spoil_twice, "an index twice"), (spoil_bits, "hexadecimal digits"),
      (spoil_digit, "bits/0: 'zz'"), (spoil_model, "'model' is a required property")],
 )  # fmt: skip
 def test_damaged_baseline_is_refused(llama: Path, tmp_path: Path, spoil: Callable[[dict], None], told: str) -> None:

@@ -534,6 +534,7 @@ def test_the_published_table() -> None:
     assert llama[0]["parameter"] == "model.layers.1.mlp.down_proj.weight"
     assert len(published_weights("huggyllama/llama-13b")) == 2
     assert published_weights("somebody/Llama-3.1-8B") == []
+    assert published_weights("meta-llama/Meta-Llama-3.1-8B") == llama
     assert published_weights(None) == []
     assert len(published_weights("allenai/OLMo-7B-0724-hf")) == 4
 

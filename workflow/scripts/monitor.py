@@ -74,8 +74,9 @@ def _print(comparison: Comparison, show: int) -> None:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if not comparison.same:
         more = f", the first {show} shown" if len(comparison.changes) > show else ""
-        print(f"{len(comparison.changes)} of {comparison.compared} critical weights differ{more}; "
-              f"{len(comparison.faults)} tensors could not be compared")  # fmt: skip
+        faults = f"{len(comparison.faults)} tensors could not be compared"
+        differ = f"{len(comparison.changes)} of {comparison.compared} critical weights differ{more}; "
+        print((differ if comparison.compared else "nothing was compared: ") + faults)
 
 
 if __name__ == "__main__":

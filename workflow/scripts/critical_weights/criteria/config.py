@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ..config import config_errors, section_errors
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, no_file, unknown
 from .tables import KNOWN, is_across
 
 Criterion = Mapping[str, Any]
@@ -33,6 +33,8 @@ def read_criteria(config: Mapping[str, Any]) -> list[Criterion]:
 def _read(path: str) -> list[Criterion]:
     try:
         found = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise no_file("criteria", Path(path).expanduser(), "*.y*ml") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"criteria: {path} cannot be read ({error})") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # as read_config: month 13, a thousand brackets

@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelError, unknown
 from ..log import choice, logger
-from .read_config import UNUSABLE
+from .read_config import UNUSABLE, first_lines
 from .source import model_folder
 
 DTYPES = {
@@ -107,12 +107,13 @@ def load_model(record: dict[str, Any], dtype: torch.dtype, device: torch.device)
             fix="Fetch or copy it again",
         ) from error
     except UNUSABLE as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelError(f"model '{record['model']}' cannot be loaded: {first}") from error
+        raise ModelError(f"model '{record['model']}' cannot be loaded: {first_lines(error)}") from error
     for what in ("missing_keys", "mismatched_keys"):
         if wrong := sorted(key if isinstance(key, str) else key[0] for key in info.get(what) or ()):
             word = "lack" if what == "missing_keys" else "have another shape than config.json says for"
-            raise ModelError(f"the files of model '{record['model']}' {word} {len(wrong)} tensors, first {wrong[0]}")
+            many = f"{len(wrong)} tensors, first " if len(wrong) > 1 else ""
+            raise ModelError(f"the files of model '{record['model']}' {word} {many}{wrong[0]}",
+                             fix="They and config.json are of two models, or not all were copied")  # fmt: skip
     if extra := sorted(info.get("unexpected_keys") or ()):
         logger(__name__).info("%d tensors in the files are not part of the model, first %s", len(extra), extra[0])
     fit_experts(model, dtype)

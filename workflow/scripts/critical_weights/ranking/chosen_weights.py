@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..compare.lists import read_rows
 from ..compare.shapes import check_rows, read_shapes
-from ..errors import ConfigError, RankingError
+from ..errors import ConfigError, RankingError, near_names
 from ..files import read_json
 from ..run_manifest import experiment_of
 
@@ -61,11 +61,14 @@ def weights_of_list(source: str | Path, facts: str | Path | None = None) -> Chos
         facts: ``model.json`` of the model; of a run folder the one beside it where none is named.
 
     Raises:
-        ConfigError: there are no facts.
+        ConfigError: there is no such run folder or list, or there are no facts.
         RankingError: the list is damaged, or is of another model than the facts.
 
     """
     path = Path(source)
+    if not path.exists():
+        near = near_names(path.name, [beside.name for beside in path.parent.glob("*")])
+        raise ConfigError(f"there is no run folder or list {path}", near=near)
     run = path if path.is_dir() else path.parent
     path = run / "top_weights.csv" if path.is_dir() else path
     facts = Path(facts) if facts else run.parent / "model.json"

@@ -20,7 +20,8 @@ PUBLISHED = RESOURCES / "super_weights.csv"
 def published_weights(repo: str | None) -> list[dict[str, Any]]:
     """Return the published super weights of a hub repository, in the order of the table.
 
-    The source names some models without their owner: those fit any owner's repository of that name.
+    The source names some models without their owner: those fit any owner's repository of that name. The hub's earlier
+    names of the Llama-3 models, which still lead to them, count as theirs.
 
     Args:
         repo: hub id; None for a model that is not from the hub, of which nothing is published.
@@ -31,7 +32,8 @@ def published_weights(repo: str | None) -> list[dict[str, Any]]:
     """
     if repo is None:
         return []
-    names = {repo.lower(), repo.lower().rpartition("/")[2]}
+    repo = repo.lower().replace("meta-llama/meta-llama-3", "meta-llama/llama-3")
+    names = {repo, repo.rpartition("/")[2]}
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["model"].lower() in names]
     return [
