@@ -32,6 +32,8 @@ def tables(tmp_path):
         ("m", "layer", "1", "score_share", None, 0.75),
         ("other", "all", "all", "gini", None, 0.2),
         ("zero", "all", "all", "gini", None, 0.0),
+        ("below", "all", "all", "gini", None, -0.1),
+        ("deeper", "all", "all", "gini", None, -0.4),
     ]
     frame = pd.DataFrame(rows, columns=["metric", "scope", "name", "quantity", "at", "value"])
     frame = frame.assign(low=frame["value"], high=frame["value"], weights=10, unit="u")
@@ -75,6 +77,20 @@ def test_ratio_of_two_cells(tables):
     assert (row["verdict"], row["reason"]) == ("not applicable", "the ratio is to a value of 0")
 
 
+@pytest.mark.parametrize(
+    "of, test, threshold, verdict",
+    [("m", ">=", 3, "pass"), ("below", ">=", 3, "pass"), ("deeper", ">=", 3, "fail"), ("m", "<", 3, "fail")],
+)
+def test_a_ratio_to_a_value_below_0_is_judged_as_so_many_times_that_value(tables, of, test, threshold, verdict):
+    """Controls that do no damage: any damage is at least three times theirs, though the ratio is below 0."""
+    sides = {"where": {"quantity": "gini"}, "of": {"metric": of}, "to": {"metric": "below"}}
+    row = judged(tables, **sides, test=test, threshold=threshold)
+    assert row["value"] == pytest.approx({"m": -8, "below": 1, "deeper": 4}[of])
+    assert row["verdict"] == verdict
+    assert f"against {-0.1 * threshold:.4g}" in row["reason"]
+    assert judged(tables, **sides, test="between", threshold=[-9, -7])["verdict"] == ("pass" if of == "m" else "fail")
+
+
 @pytest.mark.parametrize("k", [100, "100", 100.0])
 def test_where_finds_numbers_and_texts_however_they_are_spelled(tables, k):
     assert judged(tables, table="overlap", where={"k": k}, column="share", threshold=0.4)["verdict"] == "pass"
@@ -110,7 +126,7 @@ def test_several_rows_are_a_mistake_that_tells_what_they_differ_in(tables):
         criteria_table(several, tables)
     told = str(caught.value)
     assert "criterion a: 5 rows of concentration match metric = m; they differ in scope (all, layer)" in told
-    assert "criterion b: 7 rows" in told
+    assert "criterion b: 9 rows" in told
     assert "aggregate" in told
     assert "\n" not in told
 

@@ -247,7 +247,8 @@ def spoil_model(baseline: dict) -> None:
 @pytest.mark.parametrize(
     "spoil, told",
     [(spoil_shape, "shape: 'wide'"), (spoil_list, "indices and bits of"), (spoil_pair, "holds 39 weights and says 40"),
-     (spoil_index, "beyond its"), (spoil_end, "beyond its"), (spoil_twice, "an index twice"), (spoil_bits, "hexadecimal digits"),
+     (spoil_index, "beyond its"), (spoil_end, "beyond its"), (spoil_twice, "an index twice"),
+     (spoil_bits, "hexadecimal digits"),
      (spoil_digit, "bits/0: 'zz'"), (spoil_model, "'model' is a required property")],
 )  # fmt: skip
 def test_damaged_baseline_is_refused(llama: Path, tmp_path: Path, spoil: Callable[[dict], None], told: str) -> None:

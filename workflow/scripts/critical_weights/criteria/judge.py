@@ -80,10 +80,19 @@ def _judge(one: Criterion, frame: pd.DataFrame | None) -> dict[str, Any]:
         log.info("%s: not applicable: %s", one["name"], reason)
         return row | {"verdict": "not applicable", "reason": str(reason)}
     row["n"] = sum(n for _, n in found)
-    if len(found) == 2 and found[1][0] == 0:
-        return row | {"verdict": "not applicable", "reason": "the ratio is to a value of 0"}
-    value = found[0][0] / found[1][0] if len(found) == 2 else found[0][0]
-    return row | {"value": value, "verdict": "pass" if TESTS[one["test"]](value, one["threshold"]) else "fail"}
+    value, threshold = found[0][0], one["threshold"]
+    judged = value
+    if len(found) == 2:
+        other = found[1][0]
+        if other == 0:
+            return row | {"verdict": "not applicable", "reason": "the ratio is to a value of 0"}
+        value = value / other
+        if other > 0 or one["test"] == "between":
+            judged = value
+        else:  # controls that do no damage: any damage is more than three times theirs, and the ratio below 0
+            threshold *= other
+            row["reason"] = f"ratio to a value below 0: judged is {judged:.4g} against {threshold:.4g}"
+    return row | {"value": value, "verdict": "pass" if TESTS[one["test"]](judged, threshold) else "fail"}
 
 
 def _value(one: Criterion, frame: pd.DataFrame, where: Mapping[str, Any]) -> tuple[float, int]:

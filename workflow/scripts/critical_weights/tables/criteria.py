@@ -22,6 +22,6 @@ CRITERIA = Table(
         Column("value", "float64", "the figure, or the ratio of two", optional=True),
         Column("n", "int64", "rows that match and have a value", "rows"),
         Column("verdict", "str", "pass, fail, not run (there is no such table), not applicable (no row or no value)"),
-        Column("reason", "str", "why there is no value", optional=True),
+        Column("reason", "str", "why there is no value, or how else it was judged", optional=True),
     ),
 )  # fmt: skip
