@@ -5,8 +5,7 @@ along the probe, and one back, which carries the loss's gradient and its derivat
 plain autograd serves, twice; the head has a closed form. Only those two derivatives wait between blocks, for every
 probe: so all probes go through one pair of sweeps, and a block's estimates are finished where it stands.
 
-The parts follow each other as in :mod:`.blockwise`: head, blocks from the last to the first, what is outside. A run
-that goes on behind one sweeps forward again, which is the cheaper half.
+The parts follow each other as in :mod:`.blockwise`. A run that goes on behind one of them first sweeps forward again.
 """
 
 from __future__ import annotations
