@@ -54,6 +54,8 @@ def test_a_panel_a_metric_the_largest_damage_first(tmp_path: Path) -> None:
     panels = [ax for ax in drawn.figure.axes if ax.get_title(loc="left")]
     assert [ax.get_title(loc="left") for ax in panels] == ["m3", "m2", "m1", "m0"]
     assert len({ax.get_ylim() for ax in panels}) == 1
+    named = build(made_up(1).assign(metric="taylorabs")).figure.axes
+    assert "taylor_abs" in [ax.get_title(loc="left") for ax in named], "by the name that the other figures have"
     files = [save(build(made_up(), "tiny, p2"), tmp_path / name / "figure.png", 60) for name in ("a", "b")]
     assert all(one.read_bytes() == other.read_bytes() for one, other in zip(*files, strict=True))
 

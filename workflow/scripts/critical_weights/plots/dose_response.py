@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from ..errors import TableError
+from ..metrics import METRICS_BY_PATH
 from .save import Drawn
 from .style import DARK, MUTED, SIGNED_POWERS, log_axis, new_axes, new_figure, styled, words
 from .wording import count, short
@@ -104,7 +105,8 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
             row, column = divmod(place, _COLUMNS)
             ax = first = figure.add_subplot(grid[row + 1, column], sharex=first, sharey=first)
             draw_metric(groups[metric, mode], linear, ax)
-            ax.set_title(short(metric if len(modes) == 1 else f"{metric}, {mode}"), color=DARK)
+            name = METRICS_BY_PATH[metric].name if metric in METRICS_BY_PATH else metric  # as the other figures have it
+            ax.set_title(short(name if len(modes) == 1 else f"{name}, {mode}"), color=DARK)
             ax.tick_params(labelleft=column == 0, labelbottom=place + _COLUMNS >= len(order))
             if place + _COLUMNS >= len(order):
                 ax.set_xlabel("changed weights, k" + ("" if mode == "global" else " of each group"))
