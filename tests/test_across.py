@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import hypergeom
+from scipy.stats import chi2, hypergeom
 
 from critical_weights.across.checkpoints import checkpoints_table
 from critical_weights.across.clusters import (
@@ -22,7 +22,7 @@ from critical_weights.across.models import DEPTHS, depth_name, least_lines, mode
 from critical_weights.across.phases import phases_table
 from critical_weights.across.study import first_weights, ks_of, read_study
 from critical_weights.across.tasks import task_weights_table, tasks_table
-from critical_weights.across.tests import DRAWS, adjusted, permutation
+from critical_weights.across.tests import DRAWS, adjusted, g_test, permutation
 from critical_weights.across.training_runs import Checkpoint, as_option, from_option, training_runs
 from critical_weights.errors import ConfigError, StoreError
 from critical_weights.store.read import open_store
@@ -231,6 +231,14 @@ def test_permutation_of_many_tensors_is_near_its_normal_limit():
     assert min(found) > 1 / (1 + DRAWS)
     assert permutation(rng.random(30) + 1, rng.random(30))[0] == 1 / (1 + DRAWS)
     assert permutation(np.ones(1), np.ones(1)) == (None, "not applicable: 1 and 1 tensors")
+
+
+def test_counts_of_which_less_than_five_are_expected_are_told():
+    assert g_test(np.full((2, 2), 5)) == (1.0, "")
+    assert g_test(np.array([[4, 0, 9], [4, 0, 9]])) == (1.0, "approximate: 2 of 4 expected counts are below 5")
+    statistic = 2 * 20 * (np.log(60 * 20 / (20 * 40)) + np.log(60 * 20 / (40 * 40)) + np.log(60 * 20 / (40 * 20)))
+    assert g_test(np.array([[20, 0], [20, 20]])) == (pytest.approx(chi2.sf(statistic, 1)), "")
+    assert g_test(np.array([[7, 0], [9, 0]])) == g_test(np.array([[7, 2], [0, 0]])) == (None, "all is in one place")
 
 
 def test_correction_is_benjamini_and_hochbergs():
@@ -467,6 +475,21 @@ def test_ranks_of_the_other_task_are_those_of_its_ranking(tmp_path):
     assert row["deepest_b"] == max(first.index(weight) + 1 for weight in set(second[:100]) - set(first[:100]))
 
 
+def test_ratio_is_over_the_weights_with_both_scores(tmp_path):
+    specs = specs_of(4)
+    a = smooth(specs, 0)
+    b = {name: values.copy() for name, values in a.items()}
+    order = ranked(specs, a)
+    kept = a[order[99][0]].reshape(-1)[order[99][1]] / 2  # of the first of its tensor, so that its score is known
+    for number, (name, index) in enumerate(order[:21]):
+        b[name].reshape(-1)[index] = kept if number % 3 else 1e-6
+    paths = [write(tmp_path, specs, a, phase="prose", dense=False)]
+    paths.append(of_other_texts(write(tmp_path, specs, b, phase="code", dense=False)))
+    row = tasks_table(read_study(paths)).set_index("k").loc[100]
+    ratios = [np.float64(kept) / a[name].reshape(-1)[index] for n, (name, index) in enumerate(order[:21]) if n % 3]
+    assert (row["only"], row["ratio_a"]) == (21, pytest.approx(np.median(ratios)))
+
+
 def test_phases_of_the_same_texts_are_no_tasks(tmp_path):
     specs = specs_of(2)
     study = read_study([write(tmp_path, specs, smooth(specs), phase=phase) for phase in ("p1", "p2")])
@@ -537,6 +560,13 @@ def test_silhouettes_follow_the_definition():
         b = min(np.mean([distances[i, j] for j in range(12) if labels[j] == c]) for c in set(labels) - {labels[i]})
         slow.append((b - a) / max(a, b))
     assert silhouettes(distances, labels) == pytest.approx(slow)
+
+
+def test_ten_clear_clusters_are_cut_into_eight():
+    centres = np.random.default_rng(1).normal(size=(10, 3)) * 100
+    points = np.repeat(centres, 2, axis=0) + np.tile([[0.0], [0.1]], (10, 1))
+    assert silhouettes(np.linalg.norm(points[:, None] - points[None], axis=2), np.repeat(range(1, 11), 2)).min() > 0.9
+    assert best_clusters(points)[0].max() == 8
 
 
 def test_points_that_are_all_one_have_one_cluster():

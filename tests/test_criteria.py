@@ -240,6 +240,10 @@ def test_criteria_of_a_file_are_checked_as_inline_ones(tmp_path):
                           ("- {name: 2024-13-45}", "is not YAML"), ("[" * 5000, "is not YAML")):  # fmt: skip
         file.write_text(content, encoding="utf-8")
         assert told in str(criteria_errors(config)[0])
+    file.write_text(yaml.safe_dump([PLAIN | {"test": "=="}]), encoding="utf-8")
+    (told,) = map(str, criteria_errors(config))
+    assert told.startswith(f"{file}: "), told
+    assert "'=='" in told
     for whole in ([PLAIN], {"criteria": [PLAIN]}):
         file.write_text(yaml.safe_dump(whole), encoding="utf-8")
         assert configs.config_errors(config) == criteria_errors(config) == []

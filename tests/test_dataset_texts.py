@@ -109,11 +109,13 @@ def test_what_cannot_be_read_is_one_line(standin: Path, tmp_path: Path) -> None:
     _refused("data set saved has no text of 50 characters in its 6 rows", saved, split="test", min_characters=50)
     _refused("data set none cannot be read: .*No such file", str(tmp_path / "none"))
     assert read_dataset(_saved(tmp_path / "plain", ROWS))[1]["n_texts"] == 4, "one table needs no split"
+    assert read_dataset(_saved(tmp_path / "one", {"train": ROWS}))[1]["n_texts"] == 4, "nor does one split"
 
 
 def test_a_hub_that_goes_while_rows_are_read_is_one_line(standin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("critical_weights.texts.dataset_texts._commit", lambda *_: None)
-    assert read_dataset("owner/set", config="broken", rows=1)[0] == ["the first"]
+    texts, record = read_dataset("owner/set", config="broken", rows=1)
+    assert (texts, record["revision"]) == (["the first"], "main")
     _refused(r"data set owner/set cannot be read: the hub has gone\.$", "owner/set", config="broken", rows=2)
 
 

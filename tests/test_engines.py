@@ -13,15 +13,16 @@ from transformers import PreTrainedModel
 from transformers.models.falcon.modeling_falcon import FalconLinear
 
 from comparison import relative_errors
-from critical_weights.scoring.accumulate import add_linear
+from critical_weights.scoring.accumulate import add_linear, add_tied
 from critical_weights.scoring.batches import pack
 from critical_weights.scoring.blockwise import BlockGradients, BlockPlan
+from critical_weights.scoring.engine import StaticRun
 from critical_weights.scoring.plain import gather_plain
 from critical_weights.scoring.resident import ResidentGradients
 from critical_weights.scoring.seam import Run
 from critical_weights.scoring.sums import Sums
 from critical_weights.scoring.uses import find_uses, is_linear
-from critical_weights.scoring.weights import StreamedWeights, empty_model
+from critical_weights.scoring.weights import ResidentWeights, StreamedWeights, empty_model
 from tiny_models import EAGER, NAMES, exact_norms, tiny_model, tiny_texts
 
 STATISTICS = ("grad", "grad_sq", "grad_abs", "grad_sq_token")
@@ -74,24 +75,54 @@ ENGINES: dict[str, Callable[[PreTrainedModel, list[list[int]]], Run]] = {
 }
 
 
+@pytest.mark.parametrize("name", ["llama", "llama_tied"])
+def test_weights_alone_are_read_in_slabs_where_a_tensor_is_large(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embedding and head row by row, as they would be of a real model; every other tensor whole, all in order."""
+    model = tiny_model(name)
+    monkeypatch.setattr("critical_weights.scoring.engine.SLAB_WEIGHTS", 40)
+    items = list(StaticRun(model, ResidentWeights(model)))
+    parameters = dict(model.named_parameters())
+    slabs = {name: [item.weight for item in items if item.name == name] for name in parameters}
+    assert list(dict.fromkeys(item.name for item in items)) == list(parameters)
+    for own, parameter in parameters.items():
+        outside = own in ("model.embed_tokens.weight", "lm_head.weight")
+        assert len(slabs[own]) == (-(-parameter.shape[0] // (40 // parameter.shape[1])) if outside else 1)
+        assert torch.equal(torch.cat(slabs[own]), parameter)
+
+
+@pytest.mark.parametrize("band", [1 << 19, 14])
 @pytest.mark.parametrize("wanted", [c for n in (1, 2, 4) for c in combinations(STATISTICS, n)], ids="+".join)
-def test_any_choice_of_statistics_has_the_sums_of_each(wanted: tuple[str, ...]) -> None:
-    """Of a matrix, text by text as defined; what is not asked for is not there."""
+def test_any_choice_of_statistics_has_the_sums_of_each(
+    wanted: tuple[str, ...], band: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a matrix, and of one that is embedding and head, in one band of rows or several: text by text as defined."""
+    monkeypatch.setattr("critical_weights.scoring.bands.BAND_ELEMENTS", band)
     generator = torch.Generator().manual_seed(0)
     lengths, predicted = (5, 3, 4), (4, 2, 3)
-    left, right = (torch.randn(3, 5, n, generator=generator, dtype=torch.float64) for n in (6, 7))
-    sums = Sums.zeros((6, 7), wanted, torch.float64, left.device)
-    add_linear(sums, left, right, lengths, predicted)
-    texts = [(left[s, :n].T @ right[s, :n], t) for s, (n, t) in enumerate(zip(lengths, predicted, strict=True))]
-    expected = {
-        "grad": sum(g for g, _ in texts),
-        "grad_sq": sum((g / t) ** 2 for g, t in texts),
-        "grad_abs": sum(g.abs() / t for g, t in texts),
-        "grad_sq_token": sum(g**2 for g, _ in texts),
-    }
-    assert tuple(sums.tensors) == wanted
-    for name, total in sums.tensors.items():
-        assert torch.allclose(total, expected[name], rtol=1e-13, atol=1e-14), name
+    left, right, delta = (torch.randn(3, 5, n, generator=generator, dtype=torch.float64) for n in (6, 7, 7))
+    ids = torch.tensor([[9, 4, 9, 3, 8], [5, 5, 6, 0, 0], [2, 11, 8, 3, 0]])  # rows 3 to 8 are these sums'
+    matrices = [left[s, :n].T @ right[s, :n] for s, n in enumerate(lengths)]
+    both = [m.clone() for m in matrices]
+    for s, n in enumerate(lengths):
+        for position in range(n):
+            if 3 <= ids[s, position] < 9:
+                both[s][ids[s, position] - 3] += delta[s, position]
+    for tied in (False, True):
+        sums = Sums.zeros((6, 7), wanted, torch.float64, left.device)
+        if tied:
+            add_tied(sums, (left, right), (ids, delta), lengths, predicted, first_row=3)
+        else:
+            add_linear(sums, left, right, lengths, predicted)
+        texts = list(zip(both if tied else matrices, predicted, strict=True))
+        expected = {
+            "grad": sum(g for g, _ in texts),
+            "grad_sq": sum((g / t) ** 2 for g, t in texts),
+            "grad_abs": sum(g.abs() / t for g, t in texts),
+            "grad_sq_token": sum(g**2 for g, _ in texts),
+        }
+        assert tuple(sums.tensors) == wanted
+        for name, total in sums.tensors.items():
+            assert torch.allclose(total, expected[name], rtol=1e-13, atol=1e-13), (name, tied)
 
 
 @pytest.mark.parametrize("name", NAMES)

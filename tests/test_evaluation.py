@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
+from critical_weights.errors import ModelError
 from critical_weights.evaluation.bootstrap import intervals, per_token
 from critical_weights.evaluation.damage import Evaluation
 from critical_weights.evaluation.gradients_at import gradients_at
@@ -97,6 +99,15 @@ def test_an_unchanged_model_has_no_damage() -> None:
     assert np.allclose(evaluation.loss, losses, atol=1e-10)
 
 
+def test_an_unchanged_model_without_a_finite_loss_is_refused() -> None:
+    """One text is enough: against its loss no damage could be told."""
+    model = tiny_model("llama", torch.float32)
+    with torch.no_grad():
+        model.get_parameter("model.embed_tokens.weight")[TEXTS[3][-2]] = math.inf
+    with pytest.raises(ModelError, match="no finite loss on every evaluation text"):
+        Evaluation(model, TEXTS, CPU, SPARE)
+
+
 def test_outcomes_are_counted_not_raised() -> None:
     """NaN, infinite and uniform outputs are told apart, text by text."""
     model = tiny_model("llama", torch.float32)
@@ -119,6 +130,50 @@ def test_outcomes_are_counted_not_raised() -> None:
         assert damage.nan.sum() == 0
         head.copy_(saved)
     assert (evaluation.measure(["lm_head.weight"]).change == 0).all()
+
+
+@pytest.mark.parametrize("intervention, spare", [("scale", SPARE), ("scale", 0), ("zero", SPARE)])
+def test_a_text_compared_in_pieces_gives_the_same(
+    intervention: str, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rows of logits at a time, the last piece shorter or not: all sums, counts and outcomes stay."""
+    model = tiny_model("llama")
+    evaluation = Evaluation(model, TEXTS, CPU, spare)
+    everything = {"lm_head.weight": np.arange(model.get_parameter("lm_head.weight").numel())}
+    with applied(model, everything, intervention):
+        whole = evaluation.measure(everything)
+        monkeypatch.setattr("critical_weights.evaluation.damage.ROWS", 2 * VOCABULARY)
+        pieces = evaluation.measure(everything)
+    assert whole.collapsed.all() == (intervention == "zero")
+    assert (evaluation.predicted > 2).any()
+    for field in fields(whole):
+        assert np.allclose(getattr(pieces, field.name), getattr(whole, field.name), rtol=1e-12, equal_nan=True)
+
+
+def test_logits_are_kept_where_they_fit_into_a_third() -> None:
+    """A byte less than three times what they take, and there is no divergence."""
+    model = tiny_model("llama")
+    needed = sum(len(ids) - 1 for ids in TEXTS) * VOCABULARY * 8
+    for spare, kept in ((3 * needed, True), (3 * needed - 1, False)):
+        assert np.isfinite(Evaluation(model, TEXTS, CPU, spare).measure([]).divergence).all() == kept
+
+
+def test_float32_losses_are_summed_in_float64() -> None:
+    """Positions computed in float32, one by one; a float32 sum of them would be another number."""
+    model, ids = tiny_model("llama", torch.float32), TEXTS[1]
+    evaluation = Evaluation(model, [ids], CPU, 0)
+    targets = torch.tensor(ids[1:])[:, None]
+
+    def positions() -> torch.Tensor:
+        with torch.no_grad():
+            logits = evaluation._runs.logits(0, IDS)[0, :-1]
+        return logits.logsumexp(1) - logits.gather(1, targets)[:, 0]
+
+    before = positions()
+    assert evaluation.loss[0] == before.double().sum() != before.sum()
+    with applied(model, {"lm_head.weight": np.arange(800)}, "scale", 1.5):
+        found = evaluation.measure(["lm_head.weight"]).change[0]
+        assert found == pytest.approx(float((positions() - before).double().sum()), abs=2e-5)
 
 
 def test_gradients_at_equal_plain_autograd() -> None:

@@ -196,6 +196,11 @@ def test_damaged_and_foreign_files_are_refused(llama: Path, tmp_path: Path) -> N
         weights_of_list(tmp_path / "nowhere" / "list.csv")
 
 
+def test_the_size_told_is_the_files(tmp_path: Path) -> None:
+    parts = [Part(name, "F32", (3,), lambda: [np.zeros(2, np.float32), np.ones(1, np.float32)]) for name in "ab"]
+    assert write_safetensors(tmp_path / "x", parts, {"key": "ü"}) == (tmp_path / "x").stat().st_size
+
+
 def test_a_full_disk_and_a_break_leave_nothing(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> list[np.ndarray]:
         raise OSError("gone")

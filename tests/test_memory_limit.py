@@ -48,6 +48,8 @@ def test_no_group_no_limit(tmp_path: Path) -> None:
         ({"SLURM_MEM_PER_NODE": "1048576"}, 1024),
         ({"SLURM_MEM_PER_CPU": "1024", "SLURM_CPUS_ON_NODE": "2048"}, 2048),
         ({"SLURM_MEM_PER_NODE": "all"}, None),
+        ({"SLURM_MEM_PER_CPU": "1024"}, None),
+        ({"SLURM_CPUS_ON_NODE": "2048"}, None),
         ({}, None),
     ],
 )

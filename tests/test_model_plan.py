@@ -198,6 +198,14 @@ def test_curvature_in_memory_is_planned_with_attention_that_no_kernel_fuses() ->
     assert "attention" not in gradient.parts
 
 
+@pytest.mark.parametrize("dtype, size", [(torch.bfloat16, 2), (torch.float32, 4)])
+def test_a_whole_model_is_planned_with_its_weights_and_four_wide_sums_of_each(dtype: torch.dtype, size: int) -> None:
+    facts = facts_of_config(CONFIGS / "gpt2.json", "gpt2")
+    parts = plan_memory("gradient", facts, [9], dtype, CPU, placement="resident", available=1 << 60).parts
+    weights = sum(tensor["numel"] for tensor in facts["tensors"])
+    assert (parts["weights"], parts["sums"]) == (weights * size, weights * 4 * 4)
+
+
 @pytest.mark.parametrize("placement", ["blocks", "streamed"])
 def test_curvature_is_planned_with_what_waits_for_every_probe(placement: str) -> None:
     """Of many texts: a derivative each at every kept input, and at the head the input's, its gradient's and a copy."""

@@ -274,6 +274,16 @@ def test_damaged_checkpoint_is_one_line(llama: Path, tmp_path: Path) -> None:
             stored_tensors(file)
 
 
+def test_of_names_that_end_alike_the_longest_is_the_tensor(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    names = ("norm.weight", "h.norm.weight", "a.up.weight", "b.up.weight")
+    save_file({name: torch.tensor([float(i)]) for i, name in enumerate(names)}, tmp_path / "model.safetensors")
+    found = Checkpoint(tmp_path).entries("transformer.h.norm.weight", (1,), np.array([0]))
+    assert (found.dtype, found.bits.tolist()) == ("F32", [0x3F800000])
+    with pytest.raises(ModelError, match=r"has no tensor up\.weight"):
+        Checkpoint(tmp_path).entries("up.weight", (1,), np.array([0]))
+
+
 def test_every_type_of_a_checkpoint_has_its_width(tmp_path: Path) -> None:
     floats = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
     signed = (torch.int64, torch.int32, torch.int16, torch.int8)

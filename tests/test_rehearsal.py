@@ -11,7 +11,7 @@ from critical_weights.scoring import resident
 from critical_weights.scoring.batches import Batch
 from critical_weights.scoring.blockwise import BlockPlan
 from critical_weights.scoring.engine import Placed
-from critical_weights.scoring.rehearsal import rehearse
+from critical_weights.scoring.rehearsal import _difference, rehearse
 from tiny_models import NAMES, exact_norms, tiny_model, tiny_texts
 
 TEXTS = tiny_texts(7, 0)
@@ -76,3 +76,8 @@ def test_what_it_is_not_for_is_not_called_passed() -> None:
         found = rehearse(family, model, texts, set(), Placed())
         assert found["status"] == "not applicable"
         assert found["reason"]
+
+
+def test_difference_is_relative_and_of_zeros_from_zeros_none() -> None:
+    zeros, ones = torch.zeros(4), torch.ones(4)
+    assert (_difference(zeros, zeros), _difference(zeros, ones), _difference(2 * ones, ones)) == (0, 1, 0.5)

@@ -77,6 +77,7 @@ def results(study: dict[str, Any]) -> Path:
     """Return the folder of the tables that the two scripts write."""
     folder = study["folder"]
     files = [f"--{word}={folder / word}.json" for word in ("record", "facts", "tokens")]
+    files.append(f"--evaluation-tokens={folder}/evaluation_tokens.json")
     changes = "mean,noise=1,round_bits=3,bit_flip=14,bit_flip_exponent,bit_flip_random,sign_flip"
     options = ["--ks=1,3,10", "--k=3", "--seeds=3", "--texts=12", "--singles=60", "--single-texts=12", "--draws=300"]
     stores = ["--stores", *study["stores"]]
@@ -135,6 +136,89 @@ def test_conditions_are_complete(study: dict[str, Any], results: Path) -> None:
     assert (table["low"].fillna(0) <= table["dnll"].fillna(0)).all()
 
 
+def plain_figures(
+    study: dict[str, Any], places: dict[str, list[int]], changes: dict[str, torch.Tensor]
+) -> dict[str, float]:
+    """Return the slow twin in float64: what a change does and what Taylor predicts, text by text, position by position.
+
+    Args:
+        study: the planted model.
+        places: flat indices of the changed weights by tensor.
+        changes: what is added to them.
+
+    """
+    model = load_model(study["record"], torch.float64, CPU)
+    texts = study["tokens"]["evaluation"][:12]
+    tokens = sum(len(ids) - 1 for ids in texts)
+
+    def predictions(ids: list[int]) -> torch.Tensor:
+        return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, :-1].log_softmax(-1)
+
+    def loss(ids: list[int], likely: torch.Tensor) -> torch.Tensor:
+        return -likely.gather(1, torch.tensor(ids[1:])[:, None]).sum()
+
+    tensors = [model.get_parameter(name) for name in places]
+    before, first, second = [], 0.0, 0.0
+    for ids in texts:
+        likely = predictions(ids)
+        gradients = torch.autograd.grad(loss(ids, likely), tensors)
+        before.append(likely.detach())
+        for (name, flat), gradient in zip(places.items(), gradients, strict=True):
+            own = gradient.reshape(-1)[flat]
+            first += float((own * changes[name]).sum()) / tokens
+            second += float((own**2 * changes[name] ** 2).sum()) / 2 / tokens
+    with torch.no_grad():
+        for (name, flat), tensor in zip(places.items(), tensors, strict=True):
+            tensor.view(-1)[flat] += changes[name]
+        after = [predictions(ids) for ids in texts]
+    losses = [sum(float(loss(ids, own)) for ids, own in zip(texts, side, strict=True)) for side in (before, after)]
+    pairs = list(zip(before, after, strict=True))
+    return {
+        "dnll": (losses[1] - losses[0]) / tokens,
+        "first_order": first,
+        "second_order": first + second,
+        "kl": sum(float((b.exp() * (b - a)).sum()) for b, a in pairs) / tokens,
+        "perplexity": float(np.exp(losses[1] / tokens)),
+        "agreement": sum(int((b.argmax(1) == a.argmax(1)).sum()) for b, a in pairs) / tokens,
+        "n_texts": len(texts),
+        "n_tokens": tokens,
+    }
+
+
+@pytest.mark.parametrize("strength", [0.9, 0.5, -1.0])
+def test_figures_of_a_condition_follow_their_definitions(study: dict[str, Any], results: Path, strength: float) -> None:
+    """The three largest weights times a factor: damage, divergence and predictions as plain runs have them."""
+    weights = load_model(study["record"], torch.float64, CPU).named_parameters()
+    every = [(float(w.abs()), n, i) for n, p in weights if p.dim() > 1 for i, w in enumerate(p.detach().reshape(-1))]
+    places: dict[str, list[int]] = {}
+    for _, name, flat in sorted(every, reverse=True)[:3]:
+        places.setdefault(name, []).append(flat)
+    model = load_model(study["record"], torch.float64, CPU)
+    values = {name: model.get_parameter(name).detach().reshape(-1)[flat] for name, flat in places.items()}
+    expected = plain_figures(study, places, {name: (strength - 1) * old for name, old in values.items()})
+    table = read_table(results / "interventions.csv", INTERVENTIONS_TABLE)
+    own = table[(table["part"] == "strength") & (table["metric"] == "mag") & (table["kind"] == "top")]
+    row = own.set_index("strength").loc[strength]
+    for name, value in expected.items():
+        assert row[name] == pytest.approx(value, rel=2e-3, abs=1e-7), name
+
+
+def test_figures_of_single_weights_follow_their_definitions(study: dict[str, Any], results: Path) -> None:
+    """Of every tenth weight, and the planted one: its change, what it does, what is predicted, its scores."""
+    weights = read_table(results / "single_weights.csv", SINGLE_WEIGHTS)
+    scores = read_table(results / "single_scores.csv", SINGLE_SCORES)
+    model = load_model(study["record"], torch.float64, CPU)
+    assert (scores.loc[scores["metric"] == "mag", "score"].to_numpy() == weights["weight"].abs()).all()
+    for _, row in pd.concat([weights.iloc[::10], weights.nlargest(1, "dnll")]).iterrows():
+        tensor = model.get_parameter(row["parameter"])
+        place = np.ravel_multi_index([int(i) for i in row["indices"].strip("()").split(",")], tensor.shape)
+        old = tensor.detach().reshape(-1)[[place]]
+        assert row["weight"] == pytest.approx(float(old), rel=1e-6)
+        expected = plain_figures(study, {row["parameter"]: [int(place)]}, {row["parameter"]: -old})
+        for name in ("dnll", "first_order", "second_order", "kl", "n_texts", "n_tokens"):
+            assert row[name] == pytest.approx(expected[name], rel=2e-3, abs=2e-7), name
+
+
 def test_every_bit_is_back_and_two_runs_are_equal(study: dict[str, Any]) -> None:
     """The model is bit by bit what it was; the same settings give the same tables."""
     model = load_model(study["record"], torch.float32, CPU)
@@ -169,6 +253,7 @@ def test_a_change_that_the_format_does_not_allow_is_told_before_anything_is_meas
 def test_no_single_weights_and_no_lines(study: dict[str, Any], tmp_path: Path) -> None:
     """What is set to none is left out; the verdict then has no correlation."""
     files = [f"--{word}={study['folder'] / word}.json" for word in ("record", "facts", "tokens")]
+    files.append(f"--evaluation-tokens={study['folder']}/evaluation_tokens.json")
     none = ["--singles=0", "--top=0", "--lines=0", "--strengths=", "--others=", "--ks=2", "--k=2", "--draws=9"]
     assert call_script("validate", *files, "--stores", study["stores"][0], *none, f"--output-dir={tmp_path}") == 0
     assert call_script("verdict", f"--folder={tmp_path}", "--draws=9", f"--output={tmp_path / 'verdict.csv'}") == 0

@@ -180,6 +180,16 @@ def test_a_table_where_nothing_stays_finite_is_written(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_table(tmp_path / VERDICT.name, VERDICT), found, check_dtype=False)
 
 
+def test_a_row_where_nothing_stays_finite_wins_over_nobody_and_comes_last() -> None:
+    table, texts, weights, scores = made_up()
+    broken = table.index[(table["metric"] == "fair") & (table["kind"] == "top")]
+    texts["change"] = texts["change"].mask(texts["condition"].isin(broken))
+    found = verdict_table(table, texts, weights, scores, draws=50, seed=1)
+    assert found["metric"].tolist() == ["good", "bad", "fair"]
+    assert found["wins"].tolist() == [1, 0, 0]
+    assert found["area"].isna().tolist() == [False, False, True]
+
+
 def test_reports_say_what_did_not_stay_finite() -> None:
     """In words for one model and for all of them, with rows that have an area, that lost texts, and that have none."""
     table, texts, weights, scores = made_up()
