@@ -220,11 +220,14 @@ def calibrate(
     """
     limits = {"max_samples": max_samples, "max_length": max_length, "seed": seed}
     kept, tokenizer, sizes = tokenize_for(record, "calibration", texts, **limits, origin=origin)
-    tokens = {number: token for token, number in tokenizer.get_vocab().items()}  # some leave ids out
+    vocabulary = [""] * sizes["vocabulary"]  # at once: a config of 2^40 tokens ends here, before memory fills up
+    for token, number in tokenizer.get_vocab().items():  # some leave ids out, some have more than the model
+        if number < len(vocabulary):
+            vocabulary[number] = token
     return {
         "calibration": kept.ids,
         "calibration_sha256": sha256_json(kept.ids),
-        "vocabulary": [tokens.get(number, "") for number in range(sizes["vocabulary"])],
+        "vocabulary": vocabulary,
         "special": {name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "unk", "pad")},
         "facts": {
             "phase": phase,
