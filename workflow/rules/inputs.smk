@@ -153,7 +153,7 @@ def score_options(family):
             given["dense"] = ",".join(given["dense"]) or False
         given["dense"] = str(given["dense"]).lower()
         given["seed"] = settings["phase"]["seed"]
-        given |= zip(("tokens",), token_file(family)(wildcards))
+        given |= {"tokens": file for file in token_file(family)(wildcards)}
         return [f"--{key}={value}" for key, value in given.items()]
 
     return options

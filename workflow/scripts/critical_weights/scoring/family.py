@@ -120,8 +120,11 @@ def score_family(
         laws = check_laws(findings.sums, facts, dtype) if family == "gradient" else []
         _log_laws(laws)
         checks = {"laws": laws, "rehearsal": rehearsal}
+        texts_sha256 = sha256_json(list(texts)) if texts else None
         for metric in family_metrics(family):
-            attributes = _attributes(metric, facts, texts, run.summary, settings, dtype, checks, findings.skipped)
+            attributes = _attributes(
+                metric, facts, texts_sha256, run.summary, settings, dtype, checks, findings.skipped
+            )
             writers[metric.path].finish(attributes, [len(ids) - 1 for ids in texts])
     if kept:
         for metric in writers:
@@ -146,7 +149,7 @@ def _open_stores(family: str, folder: Path, stack: ExitStack) -> dict[str, Store
 def _attributes(
     metric: Metric,
     facts: Mapping[str, Any],
-    texts: Sequence[Sequence[int]],
+    texts_sha256: str | None,
     summary: Summary,
     settings: ScoringSettings,
     dtype: torch.dtype,
@@ -160,7 +163,7 @@ def _attributes(
         "model": facts["model"],
         "model_revision": facts["revision"] or "",
         "model_sha256": facts["sha256"],
-        "calibration_sha256": sha256_json(list(texts)) if texts else None,
+        "calibration_sha256": texts_sha256,
         "n_texts": summary.n_texts,
         "n_tokens": summary.n_predicted,
         "corpus_loss": summary.corpus_loss,
