@@ -59,7 +59,8 @@ def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Config:
 @cache
 def config_schema() -> dict[str, Any]:
     """Return the JSON schema of the config."""
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast; its words on mistakes are poorer
+    return yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)
 
 
 def complete(config: Mapping[str, Any]) -> Config:
