@@ -163,9 +163,14 @@ def stage_store(wildcards):
     return result_paths.store_file(wildcards.phase, wildcards.model, wildcards.metric)
 
 
+BY_PHASE_AND_MODEL = {}
+for experiment in EXPERIMENTS:
+    BY_PHASE_AND_MODEL.setdefault((experiment.phase, experiment.model), []).append(experiment)
+
+
 def configured(phase, model):
-    """Return the configured experiments of one phase and model."""
-    return [e for e in EXPERIMENTS if (e.phase, e.model) == (phase, model)]
+    """Return the configured experiments of one phase and model, in the config's order."""
+    return BY_PHASE_AND_MODEL.get((phase, model), [])
 
 
 def by_experiments(wildcards):
