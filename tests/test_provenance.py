@@ -103,8 +103,14 @@ def test_benchmark_is_read_in_seconds_and_bytes(tmp_path):
 @pytest.mark.parametrize("unknown", ["-", "NA", ""])
 def test_benchmark_of_a_job_too_short_to_be_measured_has_no_memory(tmp_path, unknown):
     path = tmp_path / "rank.tsv"
-    path.write_text(HEADER + f"0.1\t0:00:00\t{unknown}\t1\t1\t1\t0\t0\t0\t0\n")
+    path.write_text(HEADER + f"0.1\t0:00:00\t{unknown}\t{unknown}\t{unknown}\t{unknown}\t0\t0\t0\t0\n")
     assert read_benchmark(path) == {"seconds": 0.1, "peak_memory_bytes": None}
+
+
+def test_benchmark_whose_first_look_met_a_shell_alone_tells_the_largest_share_of_memory(tmp_path):
+    path = tmp_path / "summarise.tsv"
+    path.write_text(HEADER + "0.51\t0:00:00\t2.84\t4.26\t60.89\t75.84\t0\t0.09\t0\t0.48\n")
+    assert read_benchmark(path)["peak_memory_bytes"] == round(75.84 * 2**20)
 
 
 def test_missing_benchmark_gives_no_invented_time(tmp_path):

@@ -17,6 +17,8 @@ from .files import read_json
 _MEBIBYTE = 1 << 20
 LOADING = "load"
 """The part of the scoring job before its pass over the weights."""
+ONCE = ("describe_model", "calibrate", "evaluation_texts")
+"""The stages that one phase and model runs once, whatever the number of experiments."""
 PASSES = ("score", "rank", "summarise")
 """The stages that go over every analysed weight, so that a rate per weight, tensor and block means something."""
 
@@ -42,7 +44,9 @@ def parse_benchmarks(pairs: Iterable[str]) -> dict[str, Path]:
 def read_benchmark(path: Path) -> dict[str, float | int | None]:
     """Return ``{"seconds", "peak_memory_bytes"}`` of one Snakemake benchmark file; both None where there is none.
 
-    Of a job repeated for the benchmark's sake it is the longest time and the largest memory.
+    Of a job repeated for the benchmark's sake it is the longest time and the largest memory. Snakemake looks at a job
+    several times and at its shares of memory one after the other: of a short one the resident set may be that of a
+    shell that has not yet started Python, and no memory is below what another look found.
 
     Raises:
         TableError: the file is there but is no benchmark.
@@ -54,7 +58,7 @@ def read_benchmark(path: Path) -> dict[str, float | int | None]:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if not rows or "s" not in rows[0]:
         raise TableError(f"{path} is no benchmark file of Snakemake's", fix="Delete it; its job writes it again")
-    memory = _largest(row.get("max_rss") for row in rows)
+    memory = _largest(row.get(column) for row in rows for column in ("max_rss", "max_uss", "max_pss"))
     return {
         "seconds": _largest(row["s"] for row in rows),
         "peak_memory_bytes": None if memory is None else round(memory * _MEBIBYTE),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     normalisation="mean over Rademacher probes of v * (H v), H of the mean loss per token",
     source="LeCun et al. 1989 (Optimal Brain Damage), eq. 3; Bekas et al. 2007",
     signed="hessian_diag",
+    clipped="estimates of the curvature below 0",
 )
 def obd_hutch(weight: Tensor, statistics: Mapping[str, Tensor]) -> Tensor:
     """Return max(0, 1/2 * h * w^2): a negative h is a saddle, not a saliency."""

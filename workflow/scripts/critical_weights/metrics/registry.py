@@ -27,6 +27,7 @@ class Metric:
         source: where the definition comes from.
         score: elementwise function (weight, statistics) -> score >= 0, larger = more critical.
         signed: the statistic that the score is the absolute (or clipped) value of, kept beside the candidates.
+        clipped: what is set to a score of 0, in words for figures and reports; empty for nothing.
 
     """
 
@@ -38,6 +39,7 @@ class Metric:
     source: str
     score: Score
     signed: str | None = None
+    clipped: str = ""
 
     @property
     def family(self) -> str:
@@ -63,6 +65,7 @@ def metric(
     normalisation: str,
     source: str,
     signed: str | None = None,
+    clipped: str = "",
 ) -> Callable[[Score], Score]:
     """Register the decorated function as a metric.
 
@@ -76,7 +79,7 @@ def metric(
             raise ValueError(f"metric {name} ({path}) is registered twice")
         if len({STATISTICS[need].family for need in needs}) > 1:
             raise ValueError(f"metric {name} needs statistics of several families: {needs}")
-        entry = Metric(name, path, needs, units, normalisation, source, score, signed)
+        entry = Metric(name, path, needs, units, normalisation, source, score, signed, clipped)
         METRICS[name] = METRICS_BY_PATH[path] = entry
         return score
 

@@ -13,11 +13,13 @@ from matplotlib.patches import Rectangle
 
 from .heat import heat
 from .save import Drawn
-from .small_multiples import finish, panels, ratio_bar
+from .small_multiples import COLUMNS, finish, panels, ratio_bar
 from .style import COLOUR_MAP, GREY, LABELS_ONLY, new_axes, styled
 from .wording import short
 
 _CELL = 0.15
+_LABELS = 0.45
+"""Inches of the labels below the lowest panels, which all panels of a column give room to."""
 _GAPS_TO = 16
 """Blocks up to which white lines part the cells; where there are more, the lines would take their place."""
 _GAP = 0.4
@@ -98,7 +100,8 @@ def build_panels(
     low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 1.0)
     norm = LogNorm(low, high) if high > low else LogNorm(low / 2, high * 2)
     with styled():
-        made = panels(names, max(0.5 + _CELL * (len(components) + 0.5), 1.1), foot=0.13)
+        height = 0.5 + _CELL * (len(components) + 0.5) + _LABELS / -(-len(names) // COLUMNS)
+        made = panels(names, max(height, 1.1), foot=0.13)
         for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
             draw_blocks(table[table["panel"] == name], components, norm, ax, names=made.at_left(place))
             if made.at_bottom(place) and len(ax.get_xticks()):

@@ -82,6 +82,6 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         n = int(rows["n"].max())
         lines = [f"Over the first candidates of each tensor ({n:,} weights): their scores as they are, against a "
                  "variant without position 0 of each text."]  # fmt: skip
-        notes = ["Below 0: position 0 cancels other positions."] if (shares["value"] < 0).any() else []
+        notes = ["Below 0: without position 0 the score is larger."] if (shares["value"] < 0).any() else []
         notes += [f"Without the variant: {', '.join(without)}."] if without else []
         return finish(made, rows, _HEADING, lines, title, notes)

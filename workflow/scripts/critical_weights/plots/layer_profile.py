@@ -18,6 +18,8 @@ from .wording import short
 
 QUANTITIES = {"mean": "mean", "p99": "99th percentile", "max": "highest"}
 _LEGEND_COLUMNS = 6
+_LABELS = 0.5
+"""Inches of the labels below the lowest row and of the titles above the first, which all rows give room to."""
 
 
 def profile_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -97,8 +99,8 @@ def build(runs: Sequence[Run], title: str | None = None) -> Drawn:
     styles = line_styles(components)
     with styled():
         names = [quantity for _ in metrics for quantity in QUANTITIES]
-        made = panels(names, 1.18, foot=legend_inches(len(components), _LEGEND_COLUMNS),
-                      share={"sharey": "column"})  # fmt: skip
+        height, foot = 1.18 + _LABELS / max(len(metrics), 1), legend_inches(len(components), _LEGEND_COLUMNS)
+        made = panels(names, height, foot=foot, share={"sharey": "column"})
         for place, ax in enumerate(made.axes):
             metric, quantity = metrics[place // 3], names[place]
             rows = table[(table["metric"] == metric) & (table["quantity"] == quantity)]

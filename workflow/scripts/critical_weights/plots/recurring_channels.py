@@ -9,13 +9,15 @@ from matplotlib.axes import Axes
 from .chosen_selection import choose, selections
 from .save import Drawn
 from .small_multiples import finish, nothing, panels
-from .style import DARK, LABELS_ONLY, line_styles, new_axes, styled
+from .style import DARK, GREY, LABELS_ONLY, line_styles, new_axes, styled
 from .wording import count
 
 MOST = 8
 """Channels drawn of each selection."""
 _HEADING = "residual channels with selected weights, by blocks hit"
 _COLOUR = next(iter(line_styles(["bar"]).values()))["color"]
+SURE = 0.01
+"""A channel whose p is not below is drawn grey; the report's findings ask for the same."""
 
 
 def channel_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -25,9 +27,9 @@ def channel_table(table: pd.DataFrame) -> pd.DataFrame:
         table: ``structure.csv``.
 
     Returns:
-        ``panel, selection, mode, k, channel, blocks_hit, blocks_expected`` (of weights placed at random),
-        ``weights, weights_expected, weights_p, outside_hit, blocks`` (of the model); most blocks first, ties by
-        weights.
+        ``panel, selection, mode, k, channel, blocks_hit, blocks_expected`` (mean of any one channel, of weights placed
+        at random), ``blocks_p`` (that any channel reaches so many by chance), ``weights, weights_expected, weights_p,
+        outside_hit, blocks`` (of the model); most blocks first, ties by weights.
 
     """
     rows = choose(table)
@@ -36,7 +38,7 @@ def channel_table(table: pd.DataFrame) -> pd.DataFrame:
     order = {name: place for place, name in enumerate(found["panel"].unique())}
     frame = found.drop_duplicates(keys)[keys].reset_index(drop=True)
     for quantity, columns in (
-        ("blocks_hit", {"value": "blocks_hit", "expected": "blocks_expected"}),
+        ("blocks_hit", {"value": "blocks_hit", "expected": "blocks_expected", "p": "blocks_p"}),
         ("weights", {"value": "weights", "expected": "weights_expected", "p": "weights_p"}),
         ("outside_hit", {"value": "outside_hit"}),
     ):
@@ -49,6 +51,11 @@ def channel_table(table: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby("place", sort=False).head(MOST).drop(columns="place").reset_index(drop=True)
 
 
+def beyond_chance(rows: pd.DataFrame) -> pd.Series:
+    """Return for each channel whether it is in more blocks than chance explains; an unknown chance level counts so."""
+    return ~(rows["blocks_p"] >= SURE)
+
+
 def blocks_of(table: pd.DataFrame) -> int:
     """Return the number of blocks of the model, which follows from any block's place and depth."""
     rows = table[table["depth"] > 0]
@@ -58,7 +65,7 @@ def blocks_of(table: pd.DataFrame) -> int:
 
 
 def draw_channels(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw a bar a channel: blocks hit, with a mark where chance would end; its number of weights behind it.
+    """Draw a bar a channel: blocks hit, grey where chance explains them, with a mark at one channel's mean by chance.
 
     Args:
         rows: one panel of :func:`channel_table`.
@@ -68,7 +75,8 @@ def draw_channels(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax if ax is not None else new_axes()
     y = np.arange(len(rows))
     most = max(int(rows["blocks"].iloc[0]), 1)
-    ax.barh(y, rows["blocks_hit"], height=0.7, color=_COLOUR)
+    colours = np.where(beyond_chance(rows), _COLOUR, GREY)
+    ax.barh(y, rows["blocks_hit"], height=0.7, color=colours)
     ax.plot(rows["blocks_expected"], y, "|", color="#E69F00", markersize=8, markeredgewidth=2)
     for place, (blocks, weights) in enumerate(zip(rows["blocks_hit"], rows["weights"], strict=True)):
         ax.text(blocks + 0.02 * most, place, count(int(weights)), va="center", size=7, color=DARK)
@@ -97,7 +105,9 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
             if made.at_bottom(place):
                 ax.set_xlabel(f"blocks hit (of {int(rows['blocks'].iloc[0])})")
         lines = [f"Of {selections(rows)}; the {MOST} channels in most blocks; behind each bar its number of weights."]
-        notes = ["Orange: as many weights in each tensor, placed at random."]
+        notes = ["Orange: mean of any one channel if as many weights of each tensor were placed at random."]
+        if not beyond_chance(rows).all():
+            notes.append(f"Grey: by chance some channel reaches as many blocks (p of {SURE} or more).")
         without = [name for name in choose(table)["panel"].unique() if name not in names]
         notes += [f"Without a channel in two blocks: {', '.join(without)}."] if without else []
         return finish(made, rows, _HEADING, lines, title, notes)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
+from ..metrics import METRICS
 from .cells import components
 from .heat import log_bar
 from .save import Drawn
@@ -189,6 +190,9 @@ def _mark_selection(selection: Mapping[str, Any], axes: Sequence[Axes]) -> list[
 def _population(stats: Mapping[str, Any], table: Sequence[Bin]) -> str:
     zeros, finite = _zeros(table, ALL)
     zero = f"{count(zeros)} ({percent(_zero_share(table, ALL))}) score exactly 0" if zeros else "none scores exactly 0"
+    metric = METRICS.get(stats["metric"])
+    if zeros and metric and metric.clipped:
+        zero += f", as {metric.clipped} do"
     line = f"{population(stats).capitalize()}; {zero}"
     missing = stats["overall"]["num_weights"] - finite
     return f"{line}; {count(missing)} have no finite score." if missing > 0 else f"{line}."

@@ -13,13 +13,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from ..run_times import ONCE
 from .save import Drawn
 from .small_multiples import nothing
 from .style import LABELS_ONLY, line_styles, new_axes, new_figure, styled, words
 from .wording import short
 
 _HEADING = "time by stage"
-_KINDS = {"scoring pass": "scoring passes", "experiment": "stages of each experiment"}
+_KINDS = {"scoring pass": "scoring passes, by their own clock", "experiment": "other stages, whole jobs"}
+_ONCE = "for all experiments"
 _BAR = 0.21
 
 
@@ -30,7 +32,8 @@ def time_table(recorded: Mapping[str, Any]) -> pd.DataFrame:
         recorded: the report's section on times (``times`` of quantitative_results.json).
 
     Returns:
-        ``kind`` (scoring pass or experiment), ``name``, ``stage``, ``seconds``.
+        ``kind`` (scoring pass or experiment), ``name``, ``stage``, ``seconds``. Stages that ran once for all
+        experiments are told once.
 
     """
     rows = [
@@ -39,13 +42,14 @@ def time_table(recorded: Mapping[str, Any]) -> pd.DataFrame:
         for part, seconds in entry["stages"].items()
     ]
     rows += [
-        {"kind": "experiment", "name": label, "stage": stage, "seconds": times["seconds"]}
+        {"kind": "experiment", "name": _ONCE if stage in ONCE else label, "stage": stage, "seconds": times["seconds"]}
         for label, entry in recorded["experiments"].items()
         for stage, times in entry["stages"].items()
         if stage != "score"
     ]
     frame = pd.DataFrame(rows, columns=["kind", "name", "stage", "seconds"]).astype({"seconds": float})
-    return frame.dropna(subset=["seconds"]).reset_index(drop=True)
+    frame = frame.dropna(subset=["seconds"])
+    return frame[~((frame["name"] == _ONCE) & frame.duplicated(["name", "stage"]))].reset_index(drop=True)
 
 
 def draw_bars(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -93,6 +97,6 @@ def build(recorded: Mapping[str, Any], title: str | None = None) -> Drawn:
         for ax, kind, part in zip(axes, kinds, parts, strict=True):
             draw_bars(part, ax)
             ax.set_title(_KINDS[kind])
-        words(figure, _HEADING, ["Wall-clock time of whole jobs, start included. It differs from run to run."],
-              title)  # fmt: skip
+        words(figure, _HEADING, ["Wall-clock seconds; those of whole jobs include their start. They differ from run to "
+                                 "run."], title)  # fmt: skip
     return Drawn(figure, table)
