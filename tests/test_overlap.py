@@ -17,7 +17,7 @@ from critical_weights.errors import StoreError
 from critical_weights.overlap.agreement import agreement_table
 from critical_weights.overlap.chance_of_sums import chance_of_sharing_in_all
 from critical_weights.overlap.lines import overlap_of_lists, overlap_of_stores
-from critical_weights.overlap.overlap import ALL, LADDER, overlap_table
+from critical_weights.overlap.overlap import ALL, BY_TENSOR, LADDER, overlap_table
 from critical_weights.overlap.rank_density import rank_density_table
 from critical_weights.overlap.ranked_lines import line_groups, lines_of_list, lines_of_stores
 from critical_weights.overlap.ranked_lists import RankedList, list_of_all, list_of_candidates, lists_of_stores
@@ -130,6 +130,23 @@ def test_overlap_is_that_of_python_sets(kept):
     assert_rows(overlap_table({"a": list_a, "b": list_b}, population), slow_rows(a, b, kept))
 
 
+@pytest.mark.parametrize("kept", [15, 1000])
+def test_the_stricter_chance_level_draws_from_each_tensor_as_often_as_it_comes(kept):
+    a, noise = random_scores(SPECS, seed=1), random_scores(SPECS, seed=2)
+    b = {name: np.sqrt(a[name] * noise[name]) for name in a}
+    (list_a, population), (list_b, _) = candidates(a, kept), candidates(b, kept)
+    table = overlap_table({"a": list_a, "b": list_b}, population, ("global", BY_TENSOR)).set_index("scope")
+    free, strict = (table.loc[scope].reset_index(drop=True) for scope in ("global", BY_TENSOR))
+    same = ["a", "b", "k", "shared", "share", "jaccard", "complete"]
+    pd.testing.assert_frame_equal(free[same], strict[same])
+    names, sizes = list(a), [values.size for values in a.values()]
+    for row in strict.itertuples():
+        firsts = [counted(slow_first(side, names, kept, row.k)[0], names) for side in (a, b)]
+        assert (row.expected, row.p) == pytest.approx(slow_tail(row.shared, sizes, *firsts), rel=1e-9)
+    assert (strict["expected"] >= free["expected"] * (1 - 1e-12)).any()
+    assert overlap_table({"a": list_a, "b": list_b}, None, (BY_TENSOR,)).empty
+
+
 few = arrays(np.float32, 12, elements=st.sampled_from([0.0, 1.0, 2.0, 3.0]))
 
 
@@ -237,8 +254,8 @@ def test_every_pair_of_stores_stands_in_the_file(tmp_path):
     table = read_table(folder / "overlap.csv", OVERLAP)
     pairs = [("magnitude", "grad_x_weight"), ("magnitude", "grad_squared"), ("grad_x_weight", "grad_squared")]
     assert list(dict.fromkeys(zip(table["a"], table["b"], strict=True))) == pairs
-    assert list(dict.fromkeys(table["scope"])) == ["global", "pooled", "tensor", "row", "col"]
-    weights = table[table["scope"].isin(["global", "pooled", "tensor"])]
+    assert list(dict.fromkeys(table["scope"])) == ["global", "global_by_tensor", "pooled", "tensor", "row", "col"]
+    weights = table[table["scope"].isin(["global", "pooled", "tensor"])].reset_index(drop=True)
     assert len(weights) == 3 * (2 + 6) * len(KS)
     first, second = random_scores(SPECS, 0), random_scores(SPECS, 1)
     assert_rows(weights.head(8 * len(KS)), slow_rows(first, second, 10))

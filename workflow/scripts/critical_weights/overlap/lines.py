@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..log import logger
-from .overlap import overlap_table
+from .overlap import BY_TENSOR, overlap_table
 from .ranked_lines import LINES, lines_of_list, lines_of_stores
 from .ranked_lists import RankedList, lists_of_stores
 
@@ -26,7 +26,7 @@ def overlap_of_stores(paths: Sequence[str | Path]) -> pd.DataFrame:
         The columns of :data:`critical_weights.tables.schema.OVERLAP`.
 
     """
-    parts = [overlap_table(*lists_of_stores(paths))]
+    parts = [overlap_table(*lists_of_stores(paths), scopes=("global", BY_TENSOR, "pooled", "tensor"))]
     for line, found in lines_of_stores(paths).items():
         parts.append(_renamed(*found, line))
     return _joined(parts)

@@ -18,6 +18,8 @@ from .ranked_lists import RankedList
 
 log = logger(__name__)
 
+BY_TENSOR = "global_by_tensor"
+
 
 def overlap_table(
     lists: Mapping[str, RankedList],
@@ -30,13 +32,15 @@ def overlap_table(
     ``all`` both whole lists. ``share`` is shared / the smaller of the two numbers compared. The scopes:
 
     - ``global``: the first k of each list by score, over all tensors.
+    - ``global_by_tensor``: the same, against a stricter chance level (only where the population is known).
     - ``pooled``: the first k of every tensor, all tensors together: what two ``perlayer`` selections share.
     - ``tensor``: the first k within one tensor.
 
     ``expected`` and ``p`` are those of independent draws without replacement: of these sizes from all weights (of the
     tensor; of all tensors compared). For ``pooled``, and for a ``global`` row that is not complete, each tensor is
     drawn from apart, as often as it comes in each list: lists cut tensor by tensor share more by their make than free
-    draws. p is 0 where it is below the smallest float64.
+    draws. So it is for ``global_by_tensor``, of any row: two metrics that only agree on which tensors matter share no
+    more than that. p is 0 where it is below the smallest float64.
 
     ``complete`` says that what is compared are exactly the first k of the population: neither list is cut before its
     place k (its end, for ``all``), and the score there is not 0, unless everything is compared. Scores of exactly 0
@@ -85,15 +89,20 @@ def _scopes(
     total = sizes[both].sum(keepdims=True) if known else np.array([UNLIMITED])
     everything = [one.whole if both.all() else one.grouped(np.where(both, 0, -1), 1) for one in (a, b)]
     over_all = _of_both(_compare(everything, shared, total))
+    by_tensor = over_all.copy()
     if known:
-        for row in over_all.index[~over_all["complete"]]:
+        strict = BY_TENSOR in wanted
+        for row in over_all.index[np.full(len(over_all), strict) | ~over_all["complete"]]:
             k = int(KS[row])  # one group: its rows are in the order of KS
             taken = [side.by_tensor(k, len(sizes)) for side in everything]
-            over_all.loc[row, ["expected", "p"]] = _chance_by_tensor(int(over_all.loc[row, "shared"]), sizes, *taken)
+            by_tensor.loc[row, ["expected", "p"]] = _chance_by_tensor(int(over_all.loc[row, "shared"]), sizes, *taken)
+        over_all = over_all.where(over_all["complete"], by_tensor)
     within = _compare([a.within, b.within], shared, sizes)
     within = within[both[within["group"]]]
-    pooled = [("pooled", _pooled(within, sizes))] if "pooled" in wanted else []
-    return [pair for pair in (("global", over_all), *pooled, ("tensor", _of_both(within))) if pair[0] in wanted]
+    found = {"global": over_all, BY_TENSOR: by_tensor[[known] * len(by_tensor)], "tensor": _of_both(within)}
+    if "pooled" in wanted:
+        found["pooled"] = _pooled(within, sizes)
+    return [(scope, found[scope]) for scope in wanted]
 
 
 def _of_both(frame: pd.DataFrame) -> pd.DataFrame:

@@ -63,8 +63,9 @@ OVERLAP = Table(
     (
         Column(
             "scope", "str",
-            "global: over all tensors; pooled: the first k of every tensor, together; tensor: within one tensor; "
-            "row, col, neuron: lines of weights by their largest score, over all tensors or within one",
+            "global: over all tensors; global_by_tensor: the same beside a stricter chance level (score stores only); "
+            "pooled: the first k of every tensor, together; tensor: within one tensor; row, col, neuron: lines of "
+            "weights by their largest score, over all tensors or within one",
         ),
         Column(
             "tensor", "str", "the tensor (of neurons the MLP); empty where all are compared together", optional=True
@@ -77,8 +78,8 @@ OVERLAP = Table(
         Column("jaccard", "float64", "shared / union", "fraction of the union"),
         Column(
             "expected", "float64",
-            "shared by two independent draws: from all; for pooled, and global ones that are not complete, from each "
-            "tensor apart, as often as it comes in each list",
+            "shared by two independent draws: from all; for global_by_tensor, pooled, and global ones that are not "
+            "complete, from each tensor apart, as often as it comes in each list",
             "weights or lines", optional=True,
         ),
         Column(
