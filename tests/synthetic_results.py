@@ -102,7 +102,8 @@ def calibration(phase: str) -> dict[str, Any]:
                 "n_not_drawn": 0, "lengths": {"min": 8, "median": 10.0, "max": 12}}  # fmt: skip
 
     return {"phase": phase, "model": MODEL, "calibration": part(7, 2), "evaluation": part(3, 0), "max_samples": 100,
-            "max_length": 512, "seed": 42, "tokenizer_sha256": "70" * 32, "sha256": CALIBRATION_SHA256}  # fmt: skip
+            "max_length": 512, "seed": 42, "tokenizer_sha256": "70" * 32, "sha256": CALIBRATION_SHA256,
+            "evaluation_sha256": "ea" * 32}  # fmt: skip
 
 
 def make_scores(metric: str, seed: int) -> dict[str, np.ndarray]:

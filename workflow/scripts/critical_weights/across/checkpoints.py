@@ -41,7 +41,8 @@ def checkpoints_table(study: Study, checkpoints: Sequence[Checkpoint]) -> pd.Dat
             own.sort(key=lambda one: list(steps).index(one.model))
             if len(own) > 1:
                 rows += [{"phase": phase, "run": run, "metric": metric} | row for row in _run_rows(study, own, steps)]
-    return table_of(rows, CHECKPOINTS, "not applicable: no two checkpoints of one training run")
+    none = "no two checkpoints of one training run in one phase with the same metric"
+    return table_of(rows, CHECKPOINTS, f"not applicable: {none}")
 
 
 def _run_rows(study: Study, scored: list[Scored], steps: dict[str, int | None]) -> list[Row]:

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import pdist, squareform
 
 from ..store.read import open_store
 from ..tables.across import CLUSTERS
+from .clear_clusters import best_clusters
+from .draws import DRAWS
 from .study import Scored, Study, table_of
 
 FEWEST = 5
 """Fewer blocks are not clustered: two clusters of two blocks are found in anything."""
-MOST_CLUSTERS = 8
-DRAWS = 199
+ENOUGH = 50
+"""After so many draws that are as clear, more would only tell a p-value that is not small more exactly."""
+_AT_ONCE = 250
 _SEED = 0
 
 Floats = NDArray[np.float64]
@@ -89,9 +90,10 @@ def _rows(profile: Profile, blocks: int) -> list[Row]:
     n = len(profile.layers)
     values = standardised(profile.values) if n else profile.values
     if n < FEWEST or not values.size:
-        reason = f"{n} blocks, fewer than {FEWEST}" if n < FEWEST else "all blocks are alike"
+        few, alike = f"{n} blocks, fewer than {FEWEST}", "all blocks are alike"
+        reason = few if n < FEWEST else alike if profile.values.size else "no component is in every block"
         return [{"n": n, "note": f"not applicable: {reason}"}]
-    labels, widths = best_clusters(values)
+    labels, widths = (found[0] for found in best_clusters(values[None]))
     shared = {
         "clusters": labels.max(), "mean_silhouette": widths.mean(), "p": chance_of_clusters(values),
         "n": n, "features": values.shape[1], "note": profile.left_out,
@@ -109,62 +111,24 @@ def standardised(values: Floats) -> Floats:
     return (values[:, varies] - values[:, varies].mean(axis=0)) / spread[varies]
 
 
-def best_clusters(values: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Cluster by Ward's linkage into the number of clusters, 2 to 8 and under n, of the largest mean silhouette.
-
-    Returns:
-        The cluster of each block, numbered from 1 by first block, and its silhouette.
-
-    """
-    tree = linkage(values, "ward")
-    distances = squareform(pdist(values))
-    best: tuple[NDArray[np.int64], Floats] | None = None
-    for number in range(2, min(MOST_CLUSTERS, len(values) - 1) + 1):
-        labels = fcluster(tree, number, "maxclust")
-        if labels.max() < number:  # ties in the tree: this number cannot be had
-            continue
-        widths = silhouettes(distances, labels)
-        if best is None or widths.mean() > best[1].mean() + 1e-12:
-            best = labels, widths
-    if best is None:
-        return np.ones(len(values), np.int64), np.zeros(len(values))
-    _, first = np.unique(best[0], return_index=True)
-    order = np.argsort(np.argsort(first))
-    return order[best[0] - 1] + 1, best[1]
-
-
-def silhouettes(distances: Floats, labels: NDArray[np.int64]) -> Floats:
-    """Return (b - a) / max(a, b) of each point: a its mean distance within its cluster, b to the nearest other one.
-
-    0 for a cluster of one point. Source: Rousseeuw 1987.
-
-    Args:
-        distances: (n, n).
-        labels: (n,) from 1.
-
-    """
-    member = labels[:, None] == np.arange(1, labels.max() + 1)
-    size = member.sum(axis=0)
-    sums = distances @ member
-    own = labels - 1
-    points = np.arange(len(labels))
-    within = sums[points, own] / np.maximum(size[own] - 1, 1)
-    means = sums / size
-    means[points, own] = np.inf
-    nearest = means.min(axis=1)
-    widest = np.maximum(within, nearest)
-    return np.where((size[own] > 1) & (widest > 0), (nearest - within) / np.where(widest > 0, widest, 1), 0.0)
-
-
 def chance_of_clusters(values: Floats) -> float:
     """Return how often blocks without kinds have clusters as clear: draws of one normal cloud of the same covariance.
 
     Figures that go together, as where blocks change smoothly with depth, are in the cloud too: they alone do not make
     kinds. Source: Liu, Hayes, Nobel and Marron 2008 (SigClust), with the silhouette for the index.
+
+    Drawn until :data:`ENOUGH` are as clear, at most :data:`~critical_weights.across.draws.DRAWS` times: h / l where
+    the h-th such is draw l, else (g + 1) / (draws + 1) for g of them. Source: Besag and Clifford 1991.
     """
     rng = np.random.default_rng(_SEED)
     # Distances are the same along the principal axes, where a normal cloud is independent draws.
     spread = np.linalg.svd(values - values.mean(axis=0), compute_uv=False) / np.sqrt(max(len(values) - 1, 1))
-    seen = best_clusters(values)[1].mean()
-    clouds = (rng.normal(size=(len(values), len(spread))) * spread for _ in range(DRAWS))
-    return (1 + sum(best_clusters(cloud)[1].mean() >= seen - 1e-12 for cloud in clouds)) / (1 + DRAWS)
+    seen = best_clusters(values[None])[1].mean()
+    as_clear = 0
+    for drawn in range(0, DRAWS, _AT_ONCE):
+        clouds = rng.normal(size=(min(_AT_ONCE, DRAWS - drawn), len(values), len(spread))) * spread
+        so_far = as_clear + np.cumsum(best_clusters(clouds)[1].mean(axis=1) >= seen - 1e-12)
+        if so_far[-1] >= ENOUGH:
+            return ENOUGH / (drawn + 1 + int(np.argmax(so_far >= ENOUGH)))
+        as_clear = int(so_far[-1])
+    return (1 + as_clear) / (1 + DRAWS)

@@ -14,7 +14,7 @@ from ..ranking.analysed import OUTSIDE
 from ..store.read import open_store
 from ..structure.line_cover import cover
 from ..tables.across import MODELS
-from .study import Scored, Study, ks_of, table_of
+from .study import KS, Scored, Study, ks_of, table_of
 from .tests import adjusted, fisher, g_test, permutation
 
 SCOPES = ("component", "depth")
@@ -77,8 +77,9 @@ def models_table(study: Study) -> pd.DataFrame:
         tests = [row for row in rows if row["unit"] == unit and row["p"] is not None]
         for row, q in zip(tests, adjusted([row["p"] for row in tests]), strict=True):
             row["q"] = q
-    few = "not applicable: the stores keep too few candidates to tell the first 100 weights"
-    return table_of(rows, MODELS, few if short else "not applicable: one model")
+    few = f"the first {min(KS)} weights of both models are known of no pair"
+    none = "no two models of one phase with the same metric"
+    return table_of(rows, MODELS, f"not applicable: {few if short else none}")
 
 
 def spread_of(study: Study, one: Scored, k: int) -> Spread:

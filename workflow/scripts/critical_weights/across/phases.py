@@ -42,7 +42,7 @@ def _compare(study: Study, a: Scored, b: Scored) -> list[Row]:
         settings = _settings(one, other)
         unlike = [row["name"] for row in settings if not row["value"]]
         tensors = [row for name in _joint(one, other) for row in _tensor_rows(one, other, name)]
-        results = [key for key in _RESULTS if one.attributes.get(key) != other.attributes.get(key)]
+        results = [key for key in _RESULTS if not _same(one.attributes.get(key), other.attributes.get(key))]
         if not np.array_equal(one.edges, other.edges):
             results.append("histogram_edges")
         if not _same(one.text_predicted(), other.text_predicted()):
@@ -60,7 +60,7 @@ def _compare(study: Study, a: Scored, b: Scored) -> list[Row]:
     rows = [
         over_all | {"quantity": "determinism", "value": None if unlike else float(not where), "verdict": verdict},
         over_all | {"quantity": "differing_tensors", "value": len(differing), "n": compared, "unit": "tensors",
-                    "verdict": _verdict(where)},
+                    "verdict": _verdict(differing)},
         over_all | {"quantity": "max_difference", "value": largest, "unit": "units of the metric"},
     ]  # fmt: skip
     if totals[1]:
@@ -140,6 +140,10 @@ def _same(a: Any, b: Any) -> bool:
     """Whether two values are the same to the bit: a NaN equals itself, 0 is not -0."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and _bytes_of(a) == _bytes_of(b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
     if isinstance(a, float) and isinstance(b, float):
         return np.float64(a).tobytes() == np.float64(b).tobytes()
     return type(a) is type(b) and a == b

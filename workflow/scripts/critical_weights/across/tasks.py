@@ -17,7 +17,8 @@ from .study import Scored, Study, ks_of, numbers, table_of, weights_scored
 
 LISTED = 1000
 """The first so many weights whose differences are listed weight by weight."""
-_NONE = "not applicable: no model in two phases with other texts"
+_NONE = "not applicable: no model and metric that reads texts in two phases of other texts"
+_FEW = "not applicable: too few weights of both are known by rank"
 
 Row = dict[str, Any]
 
@@ -45,7 +46,7 @@ def tasks_table(study: Study) -> pd.DataFrame:
                     row[f"ratio_{word}"] = _ratio(side[f"score_{word}"], side[f"score_{other_side}"])
                 rows.append(own | row | {"weights": weights})
         if not ks_of(*first):
-            rows.append(own | {"note": "not applicable: too few weights of both are known by rank"})
+            rows.append(own | {"note": _FEW})
     return table_of(rows, TASKS, _NONE)
 
 
@@ -59,12 +60,15 @@ def task_weights_table(study: Study) -> pd.DataFrame:
     rows: list[Row] = []
     pairs = list(_pairs(study))
     for a, b in pairs:
+        pair = {"model": a.model, "metric": a.metric, "a": a.phase, "b": b.phase}
         ks = [k for k in ks_of(study.best(a), study.best(b)) if k <= LISTED]
+        if not ks:
+            rows.append(pair | {"note": _FEW})
+            continue
         with open_store(a.path) as one, open_store(b.path) as other:
-            for side in (0, 1) if ks else ():
+            for side in (0, 1):
                 found = _only(study, (a, b), (one, other), max(ks), side)
-                own = {"model": a.model, "metric": a.metric, "a": a.phase, "b": b.phase, "k": max(ks)}
-                own["critical_for"] = (a, b)[side].phase
+                own = pair | {"k": max(ks), "critical_for": (a, b)[side].phase}
                 rows += [own | row for row in _addresses(found, study.facts_of(a))]
     return table_of(rows, TASK_WEIGHTS, "no weight is critical for one set of texts alone" if pairs else _NONE)
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, false_discovery_control, fisher_exact
 
-DRAWS = 9999
-"""Permutations, where there are more than so many; with the one that was seen the smallest p is 1 / 10000."""
+from .draws import DRAWS, least_p_of_permutation
+
 _SEED = 0
 _SMALL = 5
 _ROUGH = 1e-3
@@ -53,8 +53,8 @@ def g_test(counts: NDArray[np.int64]) -> Result:
 def permutation(a: NDArray[np.float64], b: NDArray[np.float64]) -> Result:
     """Test whether the means of tensors' shares differ, by dealing the tensors out to the two models anew.
 
-    All ways where there are few, else :data:`DRAWS` seeded ones. Tensors, not weights, are what is exchangeable: that
-    the top weights of one tensor come in lines does no harm.
+    All ways where there are few, else :data:`~critical_weights.across.draws.DRAWS` seeded ones. Tensors, not weights,
+    are what is exchangeable: that the top weights of one tensor come in lines does no harm.
 
     Args:
         a: share of each tensor of one model, times their number.
@@ -72,7 +72,7 @@ def permutation(a: NDArray[np.float64], b: NDArray[np.float64]) -> Result:
     as_large = int((differences >= abs(a.mean() - b.mean()) * (1 - 1e-9)).sum())
     if not all_ways:
         return (1 + as_large) / (1 + DRAWS), ""
-    least = (2 if len(a) == len(b) else 1) / len(dealt)
+    least = least_p_of_permutation(len(a), len(b))
     note = f"p cannot be below {least:.2g}: so few tensors" if least > _ROUGH else ""
     return as_large / len(dealt), note
 

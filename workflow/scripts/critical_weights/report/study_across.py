@@ -72,18 +72,23 @@ def _phases(rows: list[Row]) -> list[Row]:
 
 
 def _models(rows: list[Row]) -> list[Row]:
-    """Return a row a component (or depth) of two models: its shares of both selections, and q of every unit."""
+    """Return a row a component (or depth) of two models: its shares of both selections, its tensors, q by unit."""
     named = [row for row in rows if row["name"] != "all" and row["a"]]
     found = []
     for pair in _grouped(named, "phase", "metric", "a", "b").values():
         for own in _grouped(_at_largest_k(pair), "scope", "name").values():
-            q = {row["unit"]: row["q"] for row in own}
-            weights = next((row for row in own if row["unit"] == "weights"), None)
-            if weights is None:
+            by_unit = {row["unit"]: row for row in own}
+            if "weights" not in by_unit:
                 continue
+            tensors = by_unit.get("tensors", {})
             columns = ("phase", "metric", "a", "b", "k", "scope", "name", "share_a", "share_b", "expected_a",
                        "expected_b", "difference", "n_a", "n_b")  # fmt: skip
-            found += [one | {f"q_{unit}": q.get(unit) for unit in UNITS} for one in kept([weights], *columns)]
+            found += [
+                one
+                | {f"tensors_{side}": tensors.get(f"count_{side}") for side in "ab"}
+                | {f"q_{unit}": by_unit[unit]["q"] if unit in by_unit else None for unit in UNITS}
+                for one in kept([by_unit["weights"]], *columns)
+            ]
     return found
 
 

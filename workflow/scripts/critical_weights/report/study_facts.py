@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .finding import SHOWN
 from .sheet import or_dash
-from .show import count, listed, real
+from .show import count, listed, plural, real
 
 
 def first_percent(known: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -35,24 +35,46 @@ def spikes(known: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [weight for weight in known["weights"] if weight["class"]]
 
 
-def criteria_files(facts: Mapping[str, Any]) -> list[str]:
-    """Return the tables of criteria that there are."""
-    return files(facts, "analysis/criteria.csv", "criteria") + (
-        ["report/criteria.csv"] if facts["across"]["criteria"] else []
-    )
+def measured_again(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return those of ``repeats`` that have the evaluation texts of an earlier one too, and so its damage."""
+    first: dict[tuple[str, str], str] = {}
+    found: dict[str, str] = {}
+    for name, original in facts["repeats"].items():
+        for one in (original, name):
+            earlier = first.setdefault((original, facts["parts"][one]["texts"]["evaluation_sha256"]), one)
+            if earlier != one:
+                found[one] = earlier
+    return found
 
 
-def again(facts: Mapping[str, Any]) -> str:
-    """Say which phases and models repeat another one's model, texts and seed: what is counted then counts one twice."""
+def again(facts: Mapping[str, Any], *, scores: bool = True, damage: bool = False) -> str:
+    """Say which phases and models repeat another one, so that what is counted counts one piece of evidence twice.
+
+    Args:
+        facts: of all phases and models.
+        scores: what is counted comes from scores, which hang on model, calibration texts and seed.
+        damage: it comes from damage, which hangs on the evaluation texts too.
+
+    """
     if not facts["repeats"]:
         return ""
-    told = some([f"{name} repeats {first}" for name, first in facts["repeats"].items()])
-    return f" Counted twice, which makes nothing surer: {told}."
+    measured = measured_again(facts) if damage else {}
+    told = [f"{name} repeats {first}" for name, first in measured.items()]
+    if scores:
+        but = " but for its evaluation texts" if damage else ""
+        told += [f"{name} repeats {first}{but}" for name, first in facts["repeats"].items() if name not in measured]
+    return f" Counted twice, which makes nothing surer: {some(told)}." if told else ""
 
 
-def files(facts: Mapping[str, Any], name: str, key: str = "") -> list[str]:
-    """Return a file of the first few phases and models; of those only that have what ``key`` names."""
-    return [f"{part}/{name}" for part, own in facts["parts"].items() if not key or own[key]][:SHOWN]
+def evidence(names: Iterable[str], file: str) -> list[str]:
+    """Return a file of the first few of these phases and models; name those first that a sentence names."""
+    return [f"{name}/{file}" for name in dict.fromkeys(names)][:SHOWN]
+
+
+def as_many(rows: Sequence[Mapping[str, Any]], one: Mapping[str, Any]) -> str:
+    """Say how many more pairs of metrics share as many weights as one of them does, in words that follow its own."""
+    n = sum(row["shared"] == one["shared"] for row in rows) - 1
+    return f", as {'does' if n == 1 else 'do'} {plural(n, 'more pair')}" if n else ""
 
 
 def some(items: list[str], between: str = "") -> str:

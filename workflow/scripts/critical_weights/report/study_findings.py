@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import study_findings_across, study_findings_judged
-from .analysis import as_little
 from .finding import SHOWN, Finding, finding
 from .show import bounded_share, count, listed, plural, real, share
-from .study_facts import again, files, first_percent, leader
+from .study_facts import again, as_many, evidence, first_percent, leader
 
 
 def study_findings(facts: Mapping[str, Any]) -> list[Finding]:
@@ -32,23 +31,28 @@ def concentration(facts: Mapping[str, Any]) -> Finding | None:
         return None
     at = next(iter(next(iter(held.values())).values()))["at"]
 
-    def sentence(metric: str) -> str:
+    def least_and_most(metric: str) -> tuple[str, str]:
         own = held[metric]
-        low, high = min(own, key=lambda n: own[n]["value"]), max(own, key=lambda n: own[n]["value"])
-        told = bounded_share(*(own[high][key] for key in ("value", "low", "high")))
-        if own[low]["value"] == own[high]["value"]:
-            return f"{told} by {metric} ({listed(list(own)) if len(own) <= SHOWN else f'all {len(own)}'})"
-        least = bounded_share(*(own[low][key] for key in ("value", "low", "high")))
-        return f"{least} ({low}) to {told} ({high}) by {metric}"
+        return min(own, key=lambda n: own[n]["value"]), max(own, key=lambda n: own[n]["value"])
+
+    def sentence(metric: str) -> str:
+        own, (low, high) = held[metric], least_and_most(metric)
+        least, most = (bounded_share(*(own[name][key] for key in ("value", "low", "high"))) for name in (low, high))
+        if least == most:
+            return f"{most} by {metric} ({listed(list(own)) if len(own) <= SHOWN else f'all {len(own)}'})"
+        return f"{least} ({low}) to {most} ({high}) by {metric}"
 
     order = sorted(held, key=lambda metric: -max(figure["value"] for figure in held[metric].values()))
     ends = order if len(order) <= SHOWN else [*order[: SHOWN - 1], order[-1]]
     text = f"the first {share(at)} of the weights hold, of the total score, {'; '.join(map(sentence, ends))}"
     if len(ends) < len(order):
-        text += f"; {plural(len(order) - len(ends), 'metric lies', 'metrics lie')} between the last two"
+        n = len(order) - len(ends)
+        text += f"; {plural(n, 'metric lies', 'metrics lie')} between the last two by {'its' if n == 1 else 'their'} "
+        text += "largest share"
     sure = "Of all scored weights, selected or not; in brackets bounds, where a histogram stands in for the scores."
+    named = [name for metric in ends for name in least_and_most(metric)]
     return finding("How far the scores are concentrated", text, sure, "concentration",
-                   *files(facts, "analysis/concentration.csv"))  # fmt: skip
+                   *evidence([*named, *facts["parts"]], "analysis/concentration.csv"))  # fmt: skip
 
 
 def components(facts: Mapping[str, Any]) -> Finding | None:
@@ -58,10 +62,11 @@ def components(facts: Mapping[str, Any]) -> Finding | None:
     if not leaders:
         return None
     times = Counter(component for _, _, component, _ in leaders)
-    parts = []
+    parts, named = [], []
     for component, n in times.most_common():
         own = [row for row in leaders if row[2] == component]
         name, metric, _, figure = max(own, key=lambda row: row[3]["score_share"])
+        named.append(name)
         parts.append(
             f"{component} in {count(n)} (at most {share(figure['score_share'])}, with "
             f"{share(figure['weight_share'])} of the weights: {metric}, {name})"
@@ -71,7 +76,7 @@ def components(facts: Mapping[str, Any]) -> Finding | None:
     sure = "Sums over all scored weights. A component's part also depends on how many weights it has: hold it against "
     sure += "that share."
     return finding("Where the score lies", text, sure + again(facts), "map",
-                   *files(facts, "analysis/concentration.csv"))  # fmt: skip
+                   *evidence([*named, *facts["parts"]], "analysis/concentration.csv"))  # fmt: skip
 
 
 def overlap(facts: Mapping[str, Any]) -> Finding | None:
@@ -90,11 +95,12 @@ def overlap(facts: Mapping[str, Any]) -> Finding | None:
 
     sentences = []
     for name, own in list(rows.items())[:SHOWN]:
-        least = f"; the least alike of {count(len(own))} pairs, {told(own[-1])}{as_little(own)}" if len(own) > 1 else ""
-        sentences.append(f"in {name}, {told(own[0])}{least}")
+        sentence = f"in {name}, {told(own[0])}{as_many(own, own[0])}"
+        if own[-1]["shared"] < own[0]["shared"]:
+            sentence += f"; the least alike of {count(len(own))} pairs, {told(own[-1])}{as_many(own, own[-1])}"
+        sentences.append(sentence)
     more = len(rows) - len(sentences)
     text = ". ".join([sentences[0], *(f"{one[0].upper()}{one[1:]}" for one in sentences[1:])])
     text += f". {count(more)} more {'stands' if more == 1 else 'stand'} in the table" if more else ""
     sure = "Exact counts over all tensors of each pair's most and least alike metrics, which were picked for being so."
-    evidence = [f"{name}/analysis/overlap.csv" for name in rows][:SHOWN]
-    return finding("How far the metrics agree", text, sure, "overlap", *evidence)
+    return finding("How far the metrics agree", text, sure, "overlap", *evidence(rows, "analysis/overlap.csv"))

@@ -10,7 +10,7 @@ from .facts_stability import at_k
 from .finding import SHOWN, Finding, finding
 from .findings_stability import SHOWN_K, held
 from .show import count, interval, listed, plural, real
-from .study_facts import again, criteria_files, files, judged, some, spikes
+from .study_facts import again, evidence, judged, some, spikes, stats_file
 
 
 def stability(facts: Mapping[str, Any]) -> Finding | None:
@@ -28,10 +28,13 @@ def stability(facts: Mapping[str, Any]) -> Finding | None:
               and (found := at_k(overlaps, row["metric"], "global", SHOWN_K))]  # fmt: skip
     if others:
         others.sort(key=lambda one: -one[2]["value"])
-        ends = [others[0], others[-1]] if len(others) > 1 else others
+        alike = real(others[0][2]["value"], 3) == real(others[-1][2]["value"], 3)
         told = [f"{interval(found['value'], found['low'], found['high'])} of the union of their first "
-                f"{count(found['k'])} ({row['metric']} of {name})" for name, row, found in ends]  # fmt: skip
-        text += f"; of the others two halves share {'from ' if len(told) > 1 else ''}{' down to '.join(told)}"
+                f"{count(found['k'])} ({row['metric']} of {name})"
+                for name, row, found in (others[:1] if alike else (others[0], others[-1]))]  # fmt: skip
+        text += f"; of {'the others' if holds else 'them'} two halves (or estimates) share "
+        text += f"{'' if alike else 'from '}{' down to '.join(told)}"
+        text += f", and of {count(len(others) - 1)} more as large a part" if alike and len(others) > 1 else ""
     limits = dict.fromkeys(real(row["threshold"]) for _, row, _ in tested if row["threshold"] is not None)
     texts = sorted({row["n_texts"] for _, row, _ in tested if row["n_texts"] is not None})
     sure = "Jaccard index of two random halves of the texts, or of two simulated estimates from probes; in brackets "
@@ -41,8 +44,9 @@ def stability(facts: Mapping[str, Any]) -> Finding | None:
     missing = sorted({row["metric"] for part in facts["parts"].values() if part["stability"]
                       for row in part["stability"]["not_measured"] if row["what"] == "resampling"})  # fmt: skip
     sure += f" Not measured: {listed(missing)}." if missing else ""
+    named = [name for name, *_ in (*holds, *others[:1], *others[-1:], *tested)]
     return finding("How far the rankings hold", text, sure + again(facts), "stability",
-                   *files(facts, "analysis/stability.csv", "stability"))  # fmt: skip
+                   *evidence(named, "analysis/stability.csv"))  # fmt: skip
 
 
 def validation(facts: Mapping[str, Any]) -> Finding | None:
@@ -62,10 +66,9 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
     )
     finite = {name: [row for row in rows if row["area"] is not None] for name, rows in known.items()}
     best = [(name, max(rows, key=lambda row: abs(row["area"]))) for name, rows in finite.items() if rows]
-    text += ". Largest change of the loss: " if best else ""
-    text += some([
-        f"{interval(row['area'], row['area_low'], row['area_high'])} nats per token by {row['metric']} ({row['mode']}, "
-        f"{row['intervention']}) in {name}" for name, row in best], "; ")  # fmt: skip
+    if best:
+        text += f". Largest change of the loss{' where it stayed finite' if any(map(_is_partial, every)) else ''}: "
+        text += some([_change(name, row) for name, row in best], "; ")
     texts = sorted({row["n_texts"] for row in every})
     seeds, draws = (sorted({row[key] for row in every if row[key] is not None}) for key in ("seeds", "draws"))
     sure = "Mean over log k of the change of the mean loss on evaluation texts ("
@@ -73,8 +76,21 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
     sure += f"brackets 95 % of {listed([count(n) for n in draws])} draws of texts and "
     sure += f"{listed([count(n) for n in seeds])} {'seed' if seeds == [1] else 'seeds'}. Not told apart from controls "
     sure += "does not mean harmless."
-    return finding("Whether the weights really matter", text, sure + again(facts), "validation",
-                   *files(facts, "interventions/verdict.csv", "validation"))  # fmt: skip
+    return finding("Whether the weights really matter", text, sure + again(facts, scores=False, damage=True),
+                   "validation", *evidence([*(name for name, _ in best), *known],
+                                           "interventions/verdict.csv"))  # fmt: skip
+
+
+def _is_partial(row: Mapping[str, Any]) -> bool:
+    """Say whether a ranking's damage is of a part of the texts, or of none: of the others it may be beyond measure."""
+    return row["area"] is None or row["nonfinite_texts"] > 0
+
+
+def _change(name: str, row: Mapping[str, Any]) -> str:
+    text = f"{interval(row['area'], row['area_low'], row['area_high'])} nats per token by {row['metric']} "
+    text += f"({row['mode']}, {row['intervention']}"
+    text += f"; {plural(row['nonfinite_texts'], 'text')} left out" if row["nonfinite_texts"] else ""
+    return f"{text}) in {name}"
 
 
 def superweights(facts: Mapping[str, Any]) -> Finding | None:
@@ -92,7 +108,7 @@ def superweights(facts: Mapping[str, Any]) -> Finding | None:
     sure += f" ({' to '.join(dict.fromkeys((count(texts[0]), count(texts[-1]))))})" if texts else ""
     sure += ": other texts may make spikes that these do not."
     return finding("Whether there are super weights", text, sure + again(facts), "superweights",
-                   *files(facts, "analysis/superweights.csv", "superweights"))  # fmt: skip
+                   *evidence([*found, *known], "analysis/superweights.csv"))  # fmt: skip
 
 
 def criteria(facts: Mapping[str, Any]) -> Finding | None:
@@ -108,31 +124,37 @@ def criteria(facts: Mapping[str, Any]) -> Finding | None:
     if left:
         text += f"; {count(left)} could not be judged ({count(outcomes['not run'])} not run, "
         text += f"{count(outcomes['not applicable'])} not applicable), which is no pass"
-    failed = [f"{row['name']} in {name} ({real(row['value'])}; asked for {row['test']} {row['threshold']})"
-              for name, row in rows if row["verdict"] == "fail"]  # fmt: skip
-    text += f". Failed: {some(failed, '; ')}" if failed else ""
+    failed = [(name, row) for name, row in rows if row["verdict"] == "fail"]
+    text += f". Failed: {some([_failed(name, row) for name, row in failed], '; ')}" if failed else ""
     sure = "A criterion compares one figure with one number. How sure the figure is, its own table says."
-    return finding("How the declared criteria came out", text, sure + again(facts), "criteria",
-                   *criteria_files(facts))  # fmt: skip
+    named = [name for name, _ in (*failed, *rows) if name in facts["parts"]]
+    over_all = ["report/criteria.csv"] if facts["across"]["criteria"] else []
+    return finding("How the declared criteria came out", text, sure + again(facts, damage=True), "criteria",
+                   *evidence(named, "analysis/criteria.csv"), *over_all)  # fmt: skip
+
+
+def _failed(name: str, row: Mapping[str, Any]) -> str:
+    return f"{row['name']} in {name} ({real(row['value'])}; asked for {row['test']} {row['threshold']})"
 
 
 def laws(facts: Mapping[str, Any]) -> Finding | None:
     """Say how the conservation laws came out over all scoring passes."""
-    outcomes = [(name, law) for name, part in facts["parts"].items() for check in part["checks"]
-                for law in check["laws"]]  # fmt: skip
+    outcomes = [(name, law, stats_file(name, part, check["metrics"][0])) for name, part in facts["parts"].items()
+                for check in part["checks"] for law in check["laws"]]  # fmt: skip
     if not outcomes:
         return None
-    status = Counter(law["status"] for _, law in outcomes)
+    status = Counter(law["status"] for _, law, _ in outcomes)
     text = f"conservation laws were checked {plural(status['passed'] + status['failed'], 'time')}: "
     text += f"{count(status['passed'])} passed, {count(status['failed'])} failed"
-    failed = dict.fromkeys(name for name, law in outcomes if law["status"] == "failed")
-    text += f", so the scores of that pass are not to be trusted ({some(list(failed))})" if failed else ""
+    failed = {file: name for name, law, file in outcomes if law["status"] == "failed"}  # one file a scoring pass
+    if failed:
+        text += f", so the scores of {'that pass' if len(failed) == 1 else 'those passes'} are not to be trusted "
+        text += f"({some(list(dict.fromkeys(failed.values())))})"
     if status["not applicable"]:
         text += f"; {plural(status['not applicable'], 'time')} the law does not hold by construction and says nothing"
     sure = "The laws need no ground truth: they catch wrong axes, lost tokens, dropped tensors and doubled gradients."
-    paths = [f"{name}/{label}/sensitivity_stats.json" for name, part in facts["parts"].items()
-             for label in list(part["experiments"])[:1]]  # fmt: skip
-    return finding("Whether the scores can be right", text, sure + again(facts), "checks", *paths[:SHOWN])
+    files = dict.fromkeys([*failed, *(file for _, _, file in outcomes)])
+    return finding("Whether the scores can be right", text, sure + again(facts), "checks", *list(files)[:SHOWN])
 
 
 FINDINGS = (stability, validation, superweights, criteria, laws)

@@ -80,14 +80,17 @@ def _part(facts: Facts) -> Facts:
 
 
 def repeats(parts: Mapping[str, Facts]) -> dict[str, str]:
-    """Return which (phase, model) has the same model, token ids and seed as an earlier one.
+    """Return which (phase, model) has the same model, dtype, calibration token ids and seed as an earlier one.
 
-    Two such are one piece of evidence: what both say is no stronger than what one says.
+    Two such are one piece of evidence: what the scores of both say is no stronger than what those of one say. What
+    changing weights does was measured on evaluation texts, which may be others:
+    :func:`~critical_weights.report.study_facts.measured_again`.
     """
     first: dict[tuple[Any, ...], str] = {}
     found: dict[str, str] = {}
     for name, facts in parts.items():
-        key = facts["model"]["sha256"], facts["texts"]["sha256"], facts["texts"]["seed"]
+        dtypes = frozenset(metric["store"].get("model_dtype") for metric in facts["metrics"].values())
+        key = facts["model"]["sha256"], dtypes, facts["texts"]["sha256"], facts["texts"]["seed"]
         if key in first:
             found[name] = first[key]
         first.setdefault(key, name)

@@ -29,7 +29,8 @@ def parts(facts: Mapping[str, Any]) -> Table:
         ])  # fmt: skip
     columns = (_WHERE, ("architecture", CODE), ("checkpoint", TEXT), *((n, NUMBER) for n in (
         "blocks", "weights scored", "of all weights", "tensors", "texts", "different texts", "predicted tokens", "seed",
-        "corpus loss (nats per token)", "experiments")), ("same model, texts and seed as", CODE))  # fmt: skip
+        "corpus loss (nats per token)", "experiments")),
+        ("same model, calibration texts and seed as", CODE))  # fmt: skip
     note = "Corpus loss: sum of next-token losses over all calibration texts, divided by all predicted tokens; of each "
     note += "scoring pass whose last digits differ. Tensors that share storage are counted once."
     return Table("Models and phases", columns, rows, note)

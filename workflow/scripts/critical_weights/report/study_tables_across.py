@@ -130,7 +130,7 @@ def failed(facts: Mapping[str, Any]) -> Table:
             for one in failures(facts)]  # fmt: skip
     columns = (("what", TEXT), ("where", CODE), ("name", TEXT), ("figure", NUMBER), ("asked for", NUMBER),
                ("told by", CODE))  # fmt: skip
-    note = "Criteria that failed, conservation laws, rehearsals, and phases of equal settings with other scores. What "
+    note = "Criteria that failed, conservation laws, rehearsals, and phases of equal settings with other results. What "
     note += "could not be judged has not passed: see Criteria and Self-checks."
     return Table("What failed", columns, rows, note)
 

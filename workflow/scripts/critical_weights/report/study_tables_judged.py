@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import show
+from .facts_judged import is_compared
 from .facts_stability import at_k
 from .findings_stability import SHOWN_K
 from .sheet import CODE, NUMBER, TEXT, Table, or_dash
@@ -39,7 +40,7 @@ def validation(facts: Mapping[str, Any]) -> Table:
             rows.append([
                 name, show.count(row["trust"]), row["metric"], row["mode"], row["intervention"], row["verdict"],
                 show.interval(row["area"], row["area_low"], row["area_high"]),
-                "-" if row["gain_matched"] is None else
+                "-" if row["gain_matched"] is None or not is_compared(row) else
                 show.interval(row["gain_matched"], row["gain_matched_low"], row["gain_matched_high"]),
                 f"{show.count(row['k_low'])} to {show.count(row['k_high'])}", show.count(row["n_texts"]),
                 show.count(row["seeds"]),
@@ -49,7 +50,8 @@ def validation(facts: Mapping[str, Any]) -> Table:
                                        "seeds")))  # fmt: skip
     note = "Trust: place in its phase and model by the number of others that a ranking surely outdoes, then by damage. "
     note += "Damage: mean over log k of the change of the mean loss. Matched: as many others of the same tensors and "
-    note += "decile of abs(w). In brackets: 95 % of the draws of texts and seeds."
+    note += "decile of abs(w). In brackets: 95 % of the draws of texts and seeds. Texts whose loss did not stay finite "
+    note += "are left out, and nothing is compared there."
     return Table("What changing the first weights did", columns, rows, note)
 
 

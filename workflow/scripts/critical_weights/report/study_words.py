@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .show import count, listed, plural
-from .study_facts import judged, some
+from .study_facts import judged, measured_again, some
 
 
 def lede(facts: Mapping[str, Any]) -> str:
@@ -33,9 +33,13 @@ def limits(facts: Mapping[str, Any]) -> list[str]:
     found = []
     if len(models) == 1:
         found.append("One checkpoint only: nothing here says whether another model would come out alike.")
-    if facts["repeats"]:
-        told = [f"{name} has the model, texts and seed of {first}" for name, first in facts["repeats"].items()]
+    if measured := measured_again(facts):
+        told = [f"{name} has the model, texts and seed of {first}" for name, first in measured.items()]
         found.append(f"{some(told, '; ')}. What both say is one piece of evidence.")
+    if scored := {name: first for name, first in facts["repeats"].items() if name not in measured}:
+        told = [f"{name} has the model, calibration texts and seed of {first}, but other evaluation texts"
+                for name, first in scored.items()]  # fmt: skip
+        found.append(f"{some(told, '; ')}. What both say of scores is one piece of evidence.")
     read = {(part["model"]["sha256"], part["texts"]["sha256"]) for part in parts.values() if part["corpus_loss"]}
     if len(read) == len({model for model, _ in read}) > 0:
         found.append("Each model was scored on one set of texts: what drawing from it again changes is under "
