@@ -145,7 +145,7 @@ def _agreement(metrics: list[str]) -> list[Row]:
     pairs = [(a, b) for place, a in enumerate(metrics) for b in metrics[place + 1 :]]
     return [
         {"scope": "global", "a": a, "b": b, "quantity": "spearman", "over": "shared", "value": 0.625 - 0.3 * place,
-         "depth": 30, "n": 11 + place}
+         "depth": 30, "n": 41 + place}
         for place, (a, b) in enumerate(pairs)
     ]  # fmt: skip
 

@@ -43,7 +43,7 @@ def checkout(tmp_path):
 def test_git_state_of_a_clean_checkout(checkout):
     state = git_state(checkout)
     assert re.fullmatch("[0-9a-f]{40}", state["commit"])
-    assert state["dirty"] is False
+    assert (state["checkout"], state["dirty"]) == (True, False)
 
 
 @pytest.mark.parametrize("change", ["a.py", "new.py"])
@@ -58,19 +58,19 @@ def test_git_state_does_not_mind_changes_outside_the_code(checkout):
 
 
 def test_git_state_is_none_outside_a_checkout(tmp_path):
-    assert git_state(tmp_path) == {"commit": None, "dirty": None}
+    assert git_state(tmp_path) == {"checkout": False, "commit": None, "dirty": None}
 
 
-def test_git_state_is_none_before_the_first_commit(tmp_path):
+def test_git_state_is_none_where_nothing_was_added_yet(tmp_path):
     git(tmp_path, "init")
-    assert git_state(tmp_path) == {"commit": None, "dirty": None}
+    assert git_state(tmp_path) == {"checkout": False, "commit": None, "dirty": None}
 
 
 def test_git_state_is_none_for_code_that_only_lies_in_a_foreign_repository(checkout):
     inside = checkout.parent / "site-packages"
     inside.mkdir()
     (inside / "b.py").write_text("1")
-    assert git_state(inside) == {"commit": None, "dirty": None}
+    assert git_state(inside) == {"checkout": False, "commit": None, "dirty": None}
 
 
 def test_git_state_is_not_misled_by_the_environment_of_a_git_hook(checkout, monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from math import comb
@@ -21,7 +22,7 @@ from critical_weights.structure.tensor_roles import neurons_of, residual_axis
 from critical_weights.tables.schema import read_table, write_table
 from critical_weights.tables.structure import STRUCTURE, TOKENS
 from script_call import call_script
-from synthetic_stores import TensorSpec, default_specs, facts_of, random_scores, write_store, write_study
+from synthetic_stores import TensorSpec, default_specs, facts_of, random_scores, tokens_of, write_store, write_study
 
 HIDDEN, INNER, BLOCKS, TOKENS_KNOWN = 8, 12, 4, 13
 MATRIX = ("row", "col")
@@ -445,6 +446,43 @@ def test_the_first_weights_of_a_store_are_those_of_a_full_sort(tmp_path):
             (name, str(tuple(int(x) for x in np.unravel_index(i, shapes[name])))) for *_, i, name in sorted(every)
         ]
         assert list(zip(found[label]["parameter"], found[label]["indices"], strict=True)) == places[:k]
+
+
+def test_chance_counts_the_tensors_that_the_metric_scores(tmp_path):
+    """Of a metric that scores two of many tensors, nothing that it selects in them is above chance for that alone."""
+    specs = llama_specs()
+    kept = [spec for spec in specs if spec.name in (q(0), q(3, "mlp.up_proj"))]
+    folder = tmp_path / "p2" / "tiny"
+    store = write_store(folder / "scores" / "wanda.h5", kept, random_scores(kept, zeros=0), metric="wanda")
+    (folder / "model.json").write_text(json.dumps(LLAMA), encoding="utf-8")
+    (folder / "tokens.json").write_text(json.dumps(tokens_of(specs)), encoding="utf-8")
+    run = folder / "wanda_global_k10" / "top_weights.csv"
+    args = ("--facts", folder / "model.json", "--tokens", folder / "tokens.json", "--mode", "global", "--k", 10)
+    assert call_script("rank", "--store", store, *args, "--output", run) == 0
+    selections = selections_of([run], [store], LLAMA)
+    assert [own.label for own in selections] == ["wanda_global_k10", *(f"wanda_global_k{k}" for k in KS)]
+    assert {own.scored for own in selections} == {frozenset(spec.name for spec in kept)}
+    table = structure_table(selections[:1], LLAMA)
+    total, own = HIDDEN * HIDDEN + INNER * HIDDEN, HIDDEN * HIDDEN
+    components = figures(table, "component", "selected_share").set_index("name")
+    assert components["expected"].to_dict() == {"q_proj": own / total, "up_proj": 1 - own / total}
+    held = round(components.loc["q_proj", "value"] * 10)
+    exact = sum(comb(own, x) * comb(total - own, 10 - x) for x in range(held, 11)) / comb(total, 10)
+    assert components.loc["q_proj", "p"] == pytest.approx(exact)
+    assert figures(table, "layer", "selected_share")["layer"].tolist() == [0, 3]
+    assert figure(table, "tensor", "selected", name=q(0))["expected"] == pytest.approx(10 * own / total)
+    assert figure(table, "all", "mean_depth")["expected"] == pytest.approx(1 - own / total)
+
+
+def test_a_ranking_whose_store_is_not_given_stands_beside_all_analysed_weights(tmp_path):
+    folder = write_study(tmp_path, candidates=400, dense=True)
+    run = folder / "gradsq_global_k100" / "top_weights.csv"
+    args = ("--facts", folder / "model.json", "--tokens", folder / "tokens.json", "--mode", "global", "--k", 100)
+    assert call_script("rank", "--store", folder / "scores/gradsq.h5", *args, "--output", run) == 0
+    (own,) = (
+        s for s in selections_of([run], [folder / "scores/mag.h5"], facts_of(default_specs())) if "gradsq" in s.label
+    )
+    assert own.scored is None
 
 
 def test_stores_of_one_metric_or_of_another_model_are_refused(tmp_path):

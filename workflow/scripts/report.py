@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(a: argparse.Namespace) -> None:
-    """Gather the facts and write the four files."""
+    """Gather the facts and write the report's files."""
     # Nearly all that is read stays in use until the page is written: looking for garbage takes an eighth of the time
     # and frees nothing.
     gc.disable()

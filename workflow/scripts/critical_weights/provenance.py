@@ -43,16 +43,24 @@ def _version(package: str) -> str | None:
 
 
 def git_state(folder: str | Path = CODE) -> dict[str, Any]:
-    """Return ``{"commit", "dirty"}`` of the checkout that the folder of the code belongs to.
+    """Return ``{"checkout", "commit", "dirty"}`` of the checkout that the folder of the code belongs to.
 
-    Both are None where the code is no checkout: no git, no repository, no commit yet, or a folder that only lies
-    inside somebody else's repository without being part of it. ``dirty`` covers the folder, untracked files included.
+    ``checkout`` is False where the code is none: no repository, or a folder that only lies inside somebody else's
+    without being part of it; None where git cannot tell: it is missing, or refuses the folder. Then, and before the
+    first commit, the others are None. ``dirty`` covers the folder, untracked files included.
     """
+    files = _git(folder, "ls-files", "--", ".")
+    if not files:
+        known = files is not None or not _in_repository(Path(folder).resolve())
+        return {"checkout": False if known else None, "commit": None, "dirty": None}
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
-    if commit is None or not _git(folder, "ls-files", "--", "."):
-        return {"commit": None, "dirty": None}
-    changes = _git(folder, "status", "--porcelain", "--", ".")
-    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+    changes = _git(folder, "status", "--porcelain", "--", ".") if commit else None
+    return {"checkout": True, "commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _in_repository(folder: Path) -> bool:
+    """Say whether a repository lies in the folder or above it, without asking git."""
+    return any(os.path.lexists(above / ".git") for above in (folder, *folder.parents))
 
 
 def _git(folder: str | Path, *arguments: str) -> str | None:

@@ -11,6 +11,8 @@ from ..tables.criteria import CRITERIA
 from ..tables.interventions import INTERVENTIONS_TABLE, VERDICT
 from .rows import Row, kept, read_if_there, records
 
+NOT_COMPARED = "not compared"
+"""Begins the verdict on a ranking that no control stands beside."""
 VERDICTS = ("pass", "fail", "not run", "not applicable")
 _LADDER = ("metric", "mode", "kind", "k", "seed", "intervention", "strength", "asked", "changed", "unmatched", "dnll",
            "low", "high", "first_order", "second_order", "kl", "agreement", "nan_texts", "inf_texts",
@@ -45,6 +47,11 @@ def read_validation(folder: Path) -> dict[str, Any] | None:
         "unchanged": kept(unchanged, "perplexity", "n_texts", "n_tokens")[0] if unchanged else None,
         "conditions": len(rows),
     }
+
+
+def is_compared(row: Row) -> bool:
+    """Say whether a ranking was held against controls: else its gains are of what is left, and stand for nothing."""
+    return not row["verdict"].startswith(NOT_COMPARED)
 
 
 def _full_names(rows: list[Row]) -> list[Row]:

@@ -44,7 +44,7 @@ def read_stability(folder: Path) -> dict[str, Any] | None:
 
 def _verdict(row: Row, overlaps: list[Row]) -> Row:
     own = [o for o in overlaps if o["method"] in JUDGES and (o["metric"], o["mode"]) == (row["metric"], row["mode"])]
-    answered = [o for o in own if TOO_HIGH not in (o["note"] or "")]
+    answered = [o for o in own if is_answered(o)]
     fails = [o["k"] for o in answered if o["low"] is not None and o["k"] < (row["value"] or 0)
              and o["low"] <= max(row["expected"], o["expected"] or 0)]  # fmt: skip
     return {"metric": row["metric"], "mode": row["mode"], "largest_k": _whole(row["value"]), "fails_at": sorted(fails),
@@ -87,9 +87,18 @@ def again(folder: Path) -> dict[tuple[str, str, str], float]:
 
 
 def at_k(overlaps: list[Row], metric: str, mode: str, most: int) -> Row | None:
-    """Return the overlap that a verdict comes from at the largest k up to ``most``; None where there is none."""
-    own = [row for row in overlaps if (row["metric"], row["mode"]) == (metric, mode) and row["method"] in JUDGES]
+    """Return the overlap that a verdict comes from at the largest k up to ``most``; None where there is none.
+
+    What the kept candidates cannot answer is too high and stands for no ranking.
+    """
+    own = [row for row in overlaps if (row["metric"], row["mode"]) == (metric, mode) and row["method"] in JUDGES
+           and is_answered(row)]  # fmt: skip
     return max((row for row in own if row["k"] <= most), key=lambda row: row["k"], default=None)
+
+
+def is_answered(row: Row) -> bool:
+    """Say whether the kept candidates can answer an overlap."""
+    return TOO_HIGH not in (row["note"] or "")
 
 
 def _whole(value: float | None) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 from . import findings_judged, findings_stability, findings_structure
 from .analysis import as_little, at_one_k
 from .finding import SIGNIFICANT, Finding, finding
+from .findings_ends import level
 from .show import bounded, count, listed, plural, quoted, real, share, times
 
 OVER_METRICS = (
@@ -53,7 +54,7 @@ def selection(facts: Mapping[str, Any]) -> Finding | None:
 
     most, least = max(known, key=lambda k: known[k]), min(known, key=lambda k: known[k])
     text = sentence(most)
-    if most != least:
+    if times(known[most]) != times(known[least]):
         text += f"; at the other end, {sentence(least)}"
     sure = "Sums over all scored weights, not over a sample. Which weights are selected depends on metric, mode and k."
     files = (f"{label}/sensitivity_stats.json" for label in dict.fromkeys((most, least)))
@@ -70,18 +71,21 @@ def peak(facts: Mapping[str, Any]) -> Finding | None:
     if not ratio:
         return None
     order = sorted(ratio, key=lambda name: -ratio[name])
+    told, first, last = {name: times(value) for name, value in ratio.items()}, order[0], order[-1]
 
     def sentence(name: str, subject: str) -> str:
         metric = facts["metrics"][name]
-        text = f"{subject} is {times(ratio[name])} the mean over all {count(metric['overall']['num_weights'])} weights"
+        text = f"{subject} is {told[name]} the mean over all {count(metric['overall']['num_weights'])} weights"
         gini = (metric["concentration"] or {}).get("gini")
         return text + (f", Gini coefficient {bounded(gini['value'], gini['low'], gini['high'])}" if gini else "")
 
-    if len(order) == 1:
-        text = sentence(order[0], f"the largest {order[0]} score")
+    if told[first] == told[last]:
+        text = sentence(first, f"the largest {first} score")
+        text += f"; by {plural(len(order) - 1, 'more metric')} it is as many times the mean" if len(order) > 1 else ""
     else:
-        text = sentence(order[0], f"the most peaked of {len(order)} metrics is {order[0]}: its largest score")
-        text += f"; {sentence(order[-1], f'the least peaked is {order[-1]}: its largest score')}"
+        most = f"the most peaked of {len(order)} metrics is {first}{level(told, first)}: its largest score"
+        least = f"the least peaked is {last}{level(told, last)}: its largest score"
+        text = f"{sentence(first, most)}; {sentence(last, least)}"
     ginis = [(m["concentration"] or {}).get("gini") for m in facts["metrics"].values()]
     width = max((g["high"] - g["low"] for g in ginis if g), default=None)
     sure = "Maximum and mean are over all scored weights."
@@ -91,7 +95,7 @@ def peak(facts: Mapping[str, Any]) -> Finding | None:
             if width
             else " The Gini coefficients are exact too."
         )
-    files = ("analysis/concentration.csv", *_stats_files(facts, order[0], order[-1]))
+    files = ("analysis/concentration.csv", *_stats_files(facts, first, last))
     return finding("How peaked the scores are", text, sure, "distribution", *files)
 
 
@@ -143,7 +147,9 @@ def best(facts: Mapping[str, Any]) -> Finding | None:
         others = listed(same) if same else "none of the other metrics"
         text += f"; {others} {'put' if len(same) > 1 else 'puts'} it first too" if same or len(ranked) > 2 else \
                 "; the other metric puts another weight first"  # fmt: skip
-    sure = "Exact for these texts: no score was estimated by sampling weights."
+    reads = metric["family"] != "static"
+    sure = "Exact for these texts: no" if reads else "Exact: the score reads no text, and no"
+    sure += " score was estimated by sampling weights."
     if metric["top_exact"] < len(rows):
         sure = (
             f"Exact for the first {metric['top_exact']} of all weights; the others are the first of {metric['top_of']}."
@@ -169,7 +175,9 @@ def overlap(facts: Mapping[str, Any]) -> Finding | None:
         return f"{row['a']} and {row['b']} share {count(row['shared'])} ({share(row['share'])}{chance})"
 
     text = f"of the first {plural(int(rows[0]['k']), 'weight')} by each metric, {sentence(rows[0])}"
-    if len(rows) > 1:
+    if rows[0]["shared"] == rows[-1]["shared"]:
+        text += as_little(rows)
+    else:
         text += f"; least alike of {len(rows)} pairs, {sentence(rows[-1])}{as_little(rows)}"
     sure = "Exact counts over all tensors."
     if len(rows) < len(told):
@@ -192,7 +200,9 @@ def laws(facts: Mapping[str, Any]) -> Finding | None:
     status = Counter(law["status"] for law in outcomes)
     tested = status["passed"] + status["failed"]
     checked = listed([metric for check in facts["checks"] if check["laws"] for metric in check["metrics"]])
-    text = f"{plural(tested, 'conservation law')} can be checked on this model, on the gradients behind {checked}"
+    passes = [check["metrics"][0] for check in facts["checks"] if check["laws"]]
+    over = f"over {len(passes)} scoring passes " if len(passes) > 1 else ""
+    text = f"{plural(tested, 'conservation law')} can be checked {over}on this model, on the gradients behind {checked}"
     if tested:
         text += f": {status['passed']} passed, {status['failed']} failed"
     if status["failed"]:
@@ -205,7 +215,6 @@ def laws(facts: Mapping[str, Any]) -> Finding | None:
     sure = "The laws need no ground truth: they catch wrong axes, lost tokens, dropped tensors and doubled gradients."
     if errors:
         sure += f" Largest error: {share(max(errors))} of its tolerance."
-    passes = (check["metrics"][0] for check in facts["checks"] if check["laws"])
     return finding("Whether the scores can be right", text, sure, "self-checks", *_stats_files(facts, *passes))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .facts_judged import is_compared
 from .finding import Finding, finding
 from .show import count, interval, listed, plural, real
 
@@ -45,15 +46,15 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
     text += f"at k {low}" if low == high else f"over k from {low} to {high}"
     if first["nonfinite_texts"]:
         text += f" ({plural(first['nonfinite_texts'], 'text')} left out whose loss did not stay finite)"
-    if first["gain_matched"] is not None:
+    if not is_compared(first):
+        text += f"; it is {first['verdict']}"
+    elif first["gain_matched"] is not None:
         gain = interval(first["gain_matched"], first["gain_matched_low"], first["gain_matched_high"])
         gain = f"{gain} more than" if first["gain_matched"] >= 0 else f"a difference of {gain} to"
         least = "" if first["k_compared"] == first["k_high"] else (
             f" (over k up to {count(first['k_compared'])}: beyond, too few are left for controls as large)"
         )  # fmt: skip
         text += f", {gain} as many others of the same size{least}; it is {first['verdict']}"
-    elif first["k_compared"] is None:
-        text += f"; {first['verdict']}"
     outcomes = [f"{count(n)} {verdict}" for verdict in dict.fromkeys(row["verdict"] for row in rows)
                 if (n := sum(row["verdict"] == verdict for row in rows))]  # fmt: skip
     text += f". Of all {len(rows)}: {listed(outcomes)}" if len(rows) > 1 else ""
@@ -69,7 +70,9 @@ def _comes_first(rows: list[Mapping[str, Any]]) -> str:
         by = f"{first['metric']} ({first['mode']})"
         return f"changing ({first['intervention']}) the first weights by {by} moves the loss"
     text = f"of {plural(len(rows), 'ranking')} tried, {first['metric']} ({first['mode']}) "
-    if first["area"] > 0 and first["area"] == max(row["area"] for row in rows if row["area"] is not None):
+    # A loss that did not stay finite hurts beyond measure: what is left of such a ranking's damage is no bound of it.
+    measured = all(row["area"] is not None and not row["nonfinite_texts"] for row in rows)
+    if measured and first["area"] > 0 and all(row["area"] < first["area"] for row in rows[1:]):
         return f"{text}finds the weights whose change ({first['intervention']}) hurts most"
     return (
         f"{text}comes first, surely doing more damage than {plural(first['wins'], 'other')}: its change "

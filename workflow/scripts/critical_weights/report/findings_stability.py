@@ -12,6 +12,8 @@ from .show import count, interval, listed, plural, real, share
 
 SHOWN_K = 100
 """Overlaps are told at the largest k up to this one."""
+ENOUGH = 30
+"""From so many shared weights on a correlation is told: two weights always have 1 or -1."""
 
 
 def stability(facts: Mapping[str, Any]) -> Finding | None:
@@ -30,24 +32,35 @@ def stability(facts: Mapping[str, Any]) -> Finding | None:
         text += f" when the texts or probes change: {listed(parts)}"
     else:
         text += " at any k when the texts or probes change"
-    told = [(v, row) for v in fails if (row := at_k(known["overlaps"], v["metric"], "global", SHOWN_K))]
-    if told:
-        told.sort(key=lambda pair: -pair[1]["value"])
-        others = "the others'" if holds else "their"
-        parts = [f"{interval(row['value'], row['low'], row['high'])} ({verdict['metric']})" for verdict, row in told]
-        text += (
-            f"; of {others} first {count(told[0][1]['k'])} two halves (or estimates) share {listed(parts)} of the union"
-        )
-    sure = (
-        f"Jaccard index (shared over union) of two random halves of {plural(tested[0]['n_texts'] or 0, 'text')}, or "
-        "of two simulated estimates from probes; in brackets 95 % of them. A ranking holds where the lower end is "
-        f"above {real(tested[0]['threshold'])} and above chance. Half of the texts tell less than all: of texts this "
-        "is on the safe side; of probes it is not."
-    )
+    told = [row for v in fails if (row := at_k(known["overlaps"], v["metric"], "global", SHOWN_K))]
+    text += _shared(told, "the others'" if holds else "their")
+    limits = dict.fromkeys(real(verdict["threshold"]) for verdict in tested)
+    sure = f"Jaccard index (shared over union) of {_compared(tested)}; in brackets 95 % of them. A ranking holds where "
+    sure += f"the lower end is above {listed(list(limits))} and above chance. Half of the texts tell less than all: of "
+    sure += "texts this is on the safe side; of probes it is not."
     missing = [row["metric"] for row in known["not_measured"] if row["what"] == "resampling"]
     if missing:
         sure += f" Not measured: {listed(missing)}."
     return finding("How far the rankings hold", text, sure, "stability", "analysis/stability.csv")
+
+
+def _shared(told: list[Mapping[str, Any]], whose: str) -> str:
+    """Say what two halves or estimates share, at each k that is the largest known of a ranking."""
+    by_k: dict[int, list[str]] = {}
+    for row in sorted(told, key=lambda row: (-row["k"], -row["value"])):
+        by_k.setdefault(row["k"], []).append(f"{interval(row['value'], row['low'], row['high'])} ({row['metric']})")
+    parts = [f"of {whose} first {count(k)} two halves (or estimates) share {listed(own)} of the union" if not place else
+             f"of {whose} first {count(k)}, {listed(own)}" for place, (k, own) in enumerate(by_k.items())]  # fmt: skip
+    return f"; {', and '.join(parts)}" if parts else ""
+
+
+def _compared(verdicts: list[Mapping[str, Any]]) -> str:
+    """Say what was held against what: halves of how many texts, estimates from probes, or both."""
+    halves = [verdict for verdict in verdicts if verdict["method"] != "probes"]
+    texts = [count(n) for n in sorted({verdict["n_texts"] for verdict in halves if verdict["n_texts"] is not None})]
+    told = [f"two random halves of {listed(texts) or 'the'} texts"] if halves else []
+    told += ["two simulated estimates from probes"] if len(halves) < len(verdicts) else []
+    return ", or of ".join(told)
 
 
 def held(verdict: Mapping[str, Any]) -> str:
@@ -63,22 +76,24 @@ def held(verdict: Mapping[str, Any]) -> str:
 def noise(facts: Mapping[str, Any]) -> Finding | None:
     """Say how noisy the estimates from random probes are."""
     known = facts["stability"]
-    rows = [row for row in known["noise"] if row["k"] <= SHOWN_K] if known else []
-    if not rows:
+    most: dict[str, Mapping[str, Any]] = {}
+    for row in known["noise"] if known else []:
+        if most.get(row["metric"], {"k": 0})["k"] < row["k"] <= SHOWN_K:
+            most[row["metric"]] = row
+    if not most:
         return None
-    most = max(row["k"] for row in rows)
-    rows = [row for row in rows if row["k"] == most]
     parts = [
-        f"by {row['metric']} the standard error is {share(row['value'])} of the score in the median (95 % of the "
-        f"weights: {share(row['low'])} to {share(row['high'])})"
+        f"by {name} the standard error of the first {plural(row['k'], 'weight')} is {share(row['value'])} of the score "
+        f"in the median (95 % of the weights: {share(row['low'])} to {share(row['high'])})"
         + ("" if row["significant_share"] is None else
            f", and {share(row['significant_share'])} are above two standard errors")
-        for row in rows
+        for name, row in most.items()
     ]  # fmt: skip
     sure = "The error is measured over the probes of the same pass. Weights picked for being large look surer than "
     sure += "they are: their noise was picked with them."
-    text = f"of the first {plural(most, 'weight')}, {'; '.join(parts)}"
-    return finding("How noisy the curvature estimates are", text, sure, "stability", "analysis/stability.csv")
+    return finding(
+        "How noisy the curvature estimates are", "; ".join(parts), sure, "stability", "analysis/stability.csv"
+    )
 
 
 def first_position(facts: Mapping[str, Any]) -> Finding | None:
@@ -100,12 +115,15 @@ def first_position(facts: Mapping[str, Any]) -> Finding | None:
 
     text = f"without the first position of each text, {sentence(order[0])}"
     if len(order) > 1:
-        text += f"; at the other end, {sentence(order[-1])}"
+        told = [share(stays[name]["value"]) for name in (order[0], order[-1])]
+        text += f"; at the other end, {sentence(order[-1])}" if told[0] != told[1] else (
+            f"; as much stays by {plural(len(order) - 1, 'more metric')}"
+        )  # fmt: skip
     fallen = [own for own in known["metrics"][order[0]]["fallen"] if own["scope"] == "line"]
     if fallen:
         line = fallen[0]
         text += (
-            f". Most falls with it in {line['line']} {line['index']} of {line['name']}: "
+            f". Of the score by {order[0]} most falls with it in {line['line']} {line['index']} of {line['name']}: "
             f"{share(line['value'])} of the score of its {count(line['n'])} weights"
         )
     unsure = [name for name, row in stays.items() if row["kth_over_rest"] is not None and row["kth_over_rest"] <= 1]
@@ -121,17 +139,27 @@ def first_position(facts: Mapping[str, Any]) -> Finding | None:
 
 def agreement(facts: Mapping[str, Any]) -> Finding | None:
     """Say which two metrics order the weights that both rank at the top most and least alike."""
-    rows = [row for row in facts["agreement"] or [] if row["quantity"] == "spearman" and row["over"] == "shared"
-            and row["value"] is not None]  # fmt: skip
+    known = [row for row in facts["agreement"] or [] if row["quantity"] == "spearman" and row["over"] == "shared"
+             and row["value"] is not None]  # fmt: skip
+    rows = sorted((row for row in known if row["n"] >= ENOUGH), key=lambda row: -row["value"])
     if len(rows) < SHOWN:
         return None
-    rows.sort(key=lambda row: -row["value"])
+    told = [real(row["value"], 3) for row in rows]
 
-    def sentence(row: Mapping[str, Any]) -> str:
-        return f"{row['a']} and {row['b']} ({real(row['value'], 3)}, {plural(row['n'], 'weight')})"
+    def sentence(place: int) -> str:
+        row, alike = rows[place], told.count(told[place]) - 1
+        more = f"; {plural(alike, 'more pair')} as much" if alike else ""
+        return f"{row['a']} and {row['b']} ({told[place]}, {plural(row['n'], 'weight')}{more})"
 
-    text = f"of the weights that two metrics both put first, {sentence(rows[0])} order theirs most alike, and "
-    text += f"{sentence(rows[-1])} least, of {count(len(rows))} pairs"
+    text = "of the weights that two metrics both put first, "
+    if told[0] == told[-1]:
+        text += f"all {count(len(rows))} pairs order theirs as much alike: {rows[0]['a']} and {rows[0]['b']} have "
+        text += f"{told[0]} ({plural(rows[0]['n'], 'weight')})"
+    else:
+        text += f"{sentence(0)} order theirs most alike, and {sentence(-1)} least, of {count(len(rows))} pairs"
     sure = "Spearman correlation of the scores. Taking only weights that both rank at the top lowers it, below 0 too: "
     sure += "it compares pairs of metrics, and does not stand for all weights."
+    if len(rows) < len(known):
+        left = plural(len(known) - len(rows), "pair that shares", "pairs that share")
+        sure += f" Left out: {left} fewer than {ENOUGH} weights."
     return finding("Whether the metrics order alike", text, sure, "overlap", "analysis/agreement.csv")

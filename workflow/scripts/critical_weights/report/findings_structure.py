@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .finding import SHOWN, SIGNIFICANT, Finding, finding
+from .findings_ends import equals, level
 from .show import count, listed, plural, quoted, real, share, times
 
 
@@ -17,18 +18,25 @@ def lines(facts: Mapping[str, Any]) -> Finding | None:
     if not selections:
         return None
     order = sorted(selections, key=lambda name: -selections[name]["best_5_share"]["value"])
+    told = {name: share(selections[name]["best_5_share"]["value"]) for name in order}
+    first, last = order[0], order[-1]
 
     def sentence(name: str) -> str:
         own = selections[name]["best_5_share"]
         chance = "" if own["expected"] is None else f" (by chance {share(own['expected'])})"
-        return f"{share(own['value'])}{chance} of the first {count(selections[name]['k'])} by {name}"
+        return f"{told[name]}{chance} by {name} ({count(own['n'])} of the first {count(selections[name]['k'])})"
 
-    text = f"the five best rows or columns of each tensor hold {sentence(order[0])}"
-    if len(order) > 1:
-        text += f", the largest part of {len(order)} metrics, and {sentence(order[-1])}, the smallest"
-    text += _best_line(known, order[0])
-    sure = "Chance: as many weights of each tensor placed at random. Which lines are best is found greedily, so that "
-    sure += "five others might hold a little more."
+    text = "of the first weights that share a tensor with others, the five best rows or columns of each tensor hold "
+    text += sentence(first)
+    if told[first] != told[last]:
+        text += f", the largest part of {len(order)} metrics{level(told, first)}, and {sentence(last)}, the smallest"
+        text += level(told, last)
+    elif len(order) > 1:
+        text += f", and as large a part by {plural(len(order) - 1, 'more metric')}"
+    text += _best_line(known, first)
+    sure = "Chance: as many weights of each tensor placed at random. Weights of score 0, and those that lie alone in "
+    sure += "their tensor or in a vector, are left out. Which lines are best is found greedily, so that five others "
+    sure += "might hold a little more."
     return finding("Whether the best weights come in lines", text, sure, "structure", "analysis/structure.csv")
 
 
@@ -45,35 +53,21 @@ def _best_line(known: Mapping[str, Any], metric: str) -> str:
 def components(facts: Mapping[str, Any]) -> Finding | None:
     """Say which component holds more of each global selection than its share of the weights, and how deep it lies."""
     known = facts["structure"]
-    leaders: dict[str, list[str]] = {}
+    leaders: dict[int, dict[str, list[str]]] = {}
     parts = [row for row in (known or {}).get("components", []) if row["expected"]]
     for label in (known or {}).get("close", []):
-        own = [row for row in parts if row["selection"] == label]
+        own, k = [row for row in parts if row["selection"] == label], known["selections"][label]["k"]
         if own:
             first = max(own, key=lambda row: row["value"])
-            told_apart = first["p"] is None or first["p"] < SIGNIFICANT / len(parts)
-            more = "" if told_apart else " (not told apart from chance)"
-            leaders.setdefault(f"{first['name']} ({share(first['expected'])} of the weights)", []).append(
-                f"{share(first['value'])} by {first['metric']}{more}"
-            )
+            where = f"{first['name']} ({share(first['expected'])} of the scored weights)"
+            told = f"{share(first['value'])} by {first['metric']}{_provisos(first, own, k, len(parts))}"
+            leaders.setdefault(k, {}).setdefault(where, []).append(told)
     if not leaders:
         return None
-    k = max(known["selections"][label]["k"] for label in known["close"])
-    text = f"of the first {count(k)} weights over all tensors the largest part lies in " + "; in ".join(
-        f"{where}: {listed(shares)}" for where, shares in leaders.items()
-    )
-    depth = {label: known["selections"][label]["mean_depth"] for label in known["close"]
-             if "mean_depth" in known["selections"][label]}  # fmt: skip
-    if depth:
-        first, last = min(depth, key=lambda d: depth[d]["value"]), max(depth, key=lambda d: depth[d]["value"])
-        name, goes = known["selections"], "is" if first == last else "goes from"
-        text += (
-            f". Inside the blocks their mean depth (0 the first block, 1 the last) {goes} {_depth(depth[first])} by "
-            f"{name[first]['metric']}"
-        )
-        if first != last:
-            text += f" to {_depth(depth[last])} by {name[last]['metric']}"
-        text += f"; the blocks' weights have {real(depth[first]['expected'], 3)}"
+    by_k = [(k, "; in ".join(f"{where}: {listed(own)}" for where, own in leaders[k].items())) for k in sorted(leaders)]
+    (k, told), *others = by_k[::-1]
+    text = f"of the first {count(k)} weights over all tensors the largest part lies in {told}"
+    text += "".join(f"; of the first {count(k)}, in {told}" for k, told in others) + _mean_depths(known)
     sure = (
         f"Counts. Told apart from chance: hypergeometric, p below {SIGNIFICANT} / {len(parts)}. Weights of a line are "
         "not independent, so that p is too small; shares are what to look at."
@@ -81,8 +75,36 @@ def components(facts: Mapping[str, Any]) -> Finding | None:
     return finding("Where the global selections lie", text, sure, "structure", "analysis/structure.csv")
 
 
-def _depth(row: Mapping[str, Any]) -> str:
-    return f"{real(row['value'], 3)} ({plural(row['n'], 'weight')})"
+def _provisos(first: Mapping[str, Any], own: list[Mapping[str, Any]], k: int, tests: int) -> str:
+    """Say what takes from the largest part of a selection: others as large, weights of score 0, chance."""
+    told = []
+    if alike := [row["name"] for row in own if row is not first and row["value"] == first["value"]]:
+        told.append(f"as much in {listed(alike)}")
+    if first["n"] < k:
+        told.append(f"of the {count(first['n'])} with a score above 0")
+    if first["p"] is not None and first["p"] >= SIGNIFICANT / tests:
+        told.append("not told apart from chance")
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _mean_depths(known: Mapping[str, Any]) -> str:
+    """Say from where to where the mean depths of the selections go, beside that of the weights that each could take."""
+    depth = {own["metric"]: own["mean_depth"] for label in known["close"]
+             if "mean_depth" in (own := known["selections"][label])}  # fmt: skip
+    if not depth:
+        return ""
+    order = sorted(depth, key=lambda name: depth[name]["value"])
+    ends = order[0], order[-1]
+    told, model = ([real(depth[name][key], 3) for name in ends] for key in ("value", "expected"))
+    first, last = (f"{figure} ({plural(depth[name]['n'], 'weight')}) by {name}"
+                   for figure, name in zip(told, ends, strict=True))  # fmt: skip
+    text = f"goes from {first} to {last}"
+    if told[0] == told[1]:
+        text = f"is {first}" + (f", as by {plural(len(depth) - 1, 'more metric')}" if len(depth) > 1 else "")
+    beside = f"weights have {model[0]}" if model[0] == model[1] else (
+        f"scored weights have {model[0]} by {ends[0]} and {model[1]} by {ends[1]}"
+    )  # fmt: skip
+    return f". Inside the blocks their mean depth (0 the first block, 1 the last) {text}; the blocks' {beside}"
 
 
 def channels(facts: Mapping[str, Any]) -> Finding | None:
@@ -90,7 +112,7 @@ def channels(facts: Mapping[str, Any]) -> Finding | None:
     known = facts["structure"]
     rows = known["channels"]["named"] if known else []
     totals = known["channels"]["totals"] if known else []
-    tested = [row["metric"] for row in totals if row["quantity"] == "channels_hit"]
+    tested = [row["metric"] for row in totals if row["quantity"] == "channels_hit" and row["expected"] is not None]
     if not tested:
         return None
     strong = [row for row in rows if row["p"] is not None and row["p"] < SIGNIFICANT / len(tested)]
@@ -122,24 +144,48 @@ def tokens(facts: Mapping[str, Any]) -> Finding | None:
         return None
     selections, rows = known["selections"], known["first"]
     label = max(rows, key=lambda row: row["share"])["selection"]
-    own, first = selections[label], [row for row in rows if row["selection"] == label][:SHOWN]
-    named = [f"{quoted(row['token'])}{_special(row)} in {row['component']} ({count(row['selected'])}; "
+    own, of_label = selections[label], [row for row in rows if row["selection"] == label]
+    first, behind = of_label[:SHOWN], of_label[SHOWN:]
+    named = [f"{_spelled(row)}{_special(row)} in {row['component']} ({count(row['selected'])}; "
              f"{plural(row['count'], 'occurrence')} in the texts)" for row in first]  # fmt: skip
-    text = (
-        f"the rows of {listed(named)} hold the most" if len(named) > 1 else f"the row of {named[0]} holds the most"
-    ) + f" of the first {count(own['k'])} by {own['metric']}, the metric with the largest part in one token's row"
-    text += f"; {share(own['share'])} of them lie in {plural(own['rows'], 'row')} of embedding and head"
+    text = f"the row{'s' if len(named) > 1 else ''} of {listed(named)} hold{'' if len(named) > 1 else 's'} the most"
+    if behind and behind[0]["selected"] == first[-1]["selected"]:
+        text += " (others as much as the last of these)"
+    text += f" of the first {count(own['k'])} by {own['metric']}, "
+    most = {name: share(max(row["share"] for row in rows if row["selection"] == name)) for name in selections}
+    alike = [selections[name]["metric"] for name in equals(most, label)]
+    text += f"{f'like {listed(alike)} a' if alike else 'the'} metric with the largest part in one token's row"
+    n = round(own["selected"] / own["share"])
+    them = "them" if n == own["k"] else f"the {count(n)} with a score above 0"
+    text += f"; {share(own['share'])} of {them} lie in {plural(own['rows'], 'row')} of embedding and head"
     if own["special"]:
         text += f", {share(own['special_share'])} in rows of special tokens"
     if own["unseen"]:
         text += f", {share(own['unseen_share'])} in rows of tokens that no text has"
-    if len(selections) > 1:
-        most, least = (pick(selections.values(), key=lambda each: each["share"]) for pick in (max, min))
-        text += f". Over {len(selections)} metrics the part in token rows goes from {share(least['share'])} "
-        text += f"({least['metric']}) to {share(most['share'])} ({most['metric']})"
     sure = "Counts. A head's row is moved by every prediction, an embedding's only where the token occurs: which "
     sure += "tokens lead depends on the texts."
-    return finding("Which tokens lead", text, sure, "tokens", "analysis/tokens.csv")
+    return finding("Which tokens lead", text + _over_metrics(facts), sure, "tokens", "analysis/tokens.csv")
+
+
+def _over_metrics(facts: Mapping[str, Any]) -> str:
+    """Say from where to where the part in token rows goes; a selection without a weight there stands in no table."""
+    parts = {own["metric"]: own["share"] for own in facts["tokens"]["selections"].values()}
+    for label in (facts["structure"] or {"close": []})["close"]:
+        own = facts["structure"]["selections"][label]
+        if own["selected"]["value"]:
+            parts.setdefault(own["metric"], 0.0)
+    most, least = (pick(parts, key=lambda name: parts[name]) for pick in (max, min))
+    if len(parts) == 1:
+        return ""
+    if share(parts[most]) == share(parts[least]):
+        return f". By each of {len(parts)} metrics the same part lies in token rows"
+    return f". Over {len(parts)} metrics the part in token rows goes from {share(parts[least])} ({least}) to " \
+           f"{share(parts[most])} ({most})"  # fmt: skip
+
+
+def _spelled(row: Mapping[str, Any]) -> str:
+    """Return a token as it is spelled, or where it has no spelling, the number of its row."""
+    return quoted(row["token"]) if row["token"] else f"number {count(row['row'])}"
 
 
 def _special(row: Mapping[str, Any]) -> str:
@@ -163,8 +209,9 @@ def superweights(facts: Mapping[str, Any]) -> Finding | None:
         text = f"no super weight was found in {looked}: of {plural(len(known['profile']), 'block')} the largest output "
         text += f"of a down_proj is {real(top['max_output'], 3)} in block {top['layer']}"
         if top["to_median"] is not None:
-            text += f", {times(top['to_median'])} the median of the others' largest and {times(top['to_next'])} that "
-            text += "of the block beside it"
+            text += f", {times(top['to_median'])} the median of the others' largest"
+        if top["to_next"] is not None:
+            text += f" and {times(top['to_next'])} that of the block beside it"
     if missed:
         text += f". {plural(len(missed), 'published super weight')} of this model made no spike here"
     sure = f"Forward passes, {plural(known['rounds'], 'round')}, each with what was found before set to 0. Other texts "

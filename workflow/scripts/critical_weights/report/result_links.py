@@ -1,4 +1,4 @@
-"""The result files that a report is made from, as links from the report's folder."""
+"""The result files behind a report, as links from the report's folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _OF_RUN = ("top_weights.csv", "sensitivity_stats.json", "config.json", "experime
 
 
 def result_links(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the files below a model's folder by what they are of; the report has read each of them."""
+    """Return the files below a model's folder by what they are of.
+
+    Of a folder of tables all are there: also those that the report never reads, behind a figure or another table alone.
+    """
     of_all = _tables(folder, "analysis")
     if facts["validation"] is not None:
         of_all += _tables(folder, INTERVENTIONS)

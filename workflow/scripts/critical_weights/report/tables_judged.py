@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import show
+from .facts_judged import is_compared
 from .sheet import CODE, NUMBER, TEXT, Table, or_dash
 
 
@@ -51,13 +52,18 @@ def verdict(known: Mapping[str, Any] | None) -> Table:
     note += "Damage: mean over log k of the change of the mean loss. Random: as many others of the same tensors; "
     note += "matched: and of the same decile of abs(w). In brackets: 95 % of the draws of texts and seeds. Compared up "
     note += "to k: beyond it, so much of a tensor is selected that too few weights are left for controls as large. Of "
-    note += "them not finite: texts left out at some k because their loss came out infinite or as no number."
+    note += "them not finite: texts left out at some k because their loss came out infinite or as no number; where one "
+    note += "was, nothing is compared."
     return Table("Which ranking to trust", columns, rows, note)
 
 
 def _gain(row: Mapping[str, Any], control: str) -> str:
     value = row[f"gain_{control}"]
-    return "-" if value is None else show.interval(value, row[f"gain_{control}_low"], row[f"gain_{control}_high"])
+    return (
+        "-"
+        if value is None or not is_compared(row)
+        else show.interval(value, row[f"gain_{control}_low"], row[f"gain_{control}_high"])
+    )
 
 
 def ladder(known: Mapping[str, Any] | None) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import show
-from .facts_stability import at_k
+from .facts_stability import at_k, is_answered
 from .sheet import CODE, NUMBER, TEXT, Table, or_dash
 
 SHOWN_K = 100
@@ -32,8 +32,8 @@ def verdicts(known: Mapping[str, Any] | None) -> Table:
         "holds up to k", "threshold", "at k", "Jaccard index", "by chance")), ("compared", TEXT), ("texts", NUMBER),
         ("note", TEXT))  # fmt: skip
     note = ("Population: the kept candidates. A ranking holds up to the largest k whose Jaccard index (shared / union) "
-            "has the lower end of its 95 % interval above threshold and chance. perlayer, perblock: mean over tensors "
-            "or blocks.")  # fmt: skip
+            "has the lower end of its 95 % interval above threshold and chance; it stands here at a k that the "
+            "candidates answer. perlayer, perblock: mean over tensors or blocks.")  # fmt: skip
     return Table("Up to which k a ranking is more than noise", columns, rows, note)
 
 
@@ -41,13 +41,17 @@ def overlaps(known: Mapping[str, Any] | None) -> Table:
     """What the first k share, at every k."""
     rows = [
         [row["metric"], row["mode"], _BY.get(row["method"], row["method"]), show.count(row["k"]),
-         show.interval(row["value"], row["low"], row["high"]), show.real(row["expected"], 3), show.count(row["n"])]
+         show.interval(row["value"], row["low"], row["high"]), show.real(row["expected"], 3), show.count(row["n"]),
+         show.yes_no(is_answered(row))]
         for row in (known["overlaps"] if known else [])
     ]  # fmt: skip
     columns = (("metric", CODE), ("mode", CODE), ("compared", TEXT), ("k", NUMBER), ("Jaccard index", NUMBER),
-               ("by chance", NUMBER), ("comparisons", NUMBER))  # fmt: skip
+               ("by chance", NUMBER), ("comparisons", NUMBER), ("answered by the kept candidates", TEXT))  # fmt: skip
     note = "In brackets: 95 % of the comparisons (of other seeds: the smallest and the largest). Halves share less "
-    note += "than two sets of all texts would; draws with replacement more; simulated estimates are an upper bound."
+    note += "than two sets of all texts would; draws with replacement more; simulated estimates are an upper bound. "
+    note += (
+        "Where the kept candidates do not answer, weights beyond them may get to the first k: the index is too high."
+    )
     return Table("Overlap of resampled rankings", columns, rows, note)
 
 

@@ -18,11 +18,13 @@ def lines(known: Mapping[str, Any] | None) -> Table:
     rows = []
     for label, own in (known["selections"] if known else {}).items():
         cells = [_beside(own.get(name), name) for name, _ in _LINES]
-        rows.append([label, own["metric"], show.count(_whole(own.get("selected"))), *cells])
-    columns = (("selection", CODE), ("metric", CODE), ("weights", NUMBER), *((words, NUMBER) for _, words in _LINES))
-    note = ("Population: selected weights with a score above 0, in tensors with two or more of them; lines are rows "
-            "and columns of a tensor, shares of the weights in it, means over tensors by weights. In brackets: as many "
-            "weights of each tensor placed at random.")  # fmt: skip
+        together = show.count(own[_LINES[0][0]]["n"] if _LINES[0][0] in own else 0)
+        rows.append([label, own["metric"], show.count(_whole(own.get("selected"))), together, *cells])
+    columns = (("selection", CODE), ("metric", CODE), ("weights", NUMBER), ("sharing a tensor", NUMBER),
+               *((words, NUMBER) for _, words in _LINES))  # fmt: skip
+    note = ("Weights: selected ones with a score above 0. Lines are rows and columns of a tensor; what they hold is of "
+            "the weights that share a tensor of two dimensions or more with others; shares are of the weights in it, "
+            "means over tensors by weights. In brackets: as many weights of each tensor placed at random.")  # fmt: skip
     return Table("Selections as rows and columns", columns, rows, note)
 
 
@@ -48,7 +50,8 @@ def named_lines(known: Mapping[str, Any] | None) -> Table:
     ]  # fmt: skip
     columns = (("selection", CODE), ("tensor", CODE), ("line", TEXT), *((n, NUMBER) for n in (
         "expert", "weights held", "of the tensor's", "by chance", "selected in the tensor", "p")))  # fmt: skip
-    note = "The five lines of each selection that hold most. p: that any line of the tensor holds as many at random, "
+    note = "The five lines of each selection that hold most. Weights held: those that no line of its tensor above it "
+    note += "holds; their share and chance likewise. p: that any line of the tensor holds as many at random, "
     note += "given for a tensor's best line."
     return Table("Lines that hold most", columns, rows, note)
 
@@ -70,20 +73,38 @@ def _places(known: Mapping[str, Any] | None, part: str, heading: str, caption: s
     for row in found:
         name = row["name"] if row["layer"] is None else str(row["layer"])
         places.setdefault(name, {})[row["selection"]] = row
-    rows = []
-    for name, by_selection in places.items():
-        expected = next(iter(by_selection.values()))["expected"]
-        rows.append([name, show.share(expected), *(_share(by_selection.get(label), len(found)) for label in metrics)])
+    groups = _populations(places, list(metrics))
+    rows = [
+        [name, *(_expected(by_selection.get(group[0])) for group in groups),
+         *(_share(by_selection.get(label), len(found)) for label in metrics)]
+        for name, by_selection in places.items()
+    ]  # fmt: skip
     if part == "layers" and known:
         depth = {label: known["selections"][label].get("mean_depth") for label in metrics}
-        model = next((own["expected"] for own in depth.values() if own), None)
-        cells = ["-" if own is None else show.real(own["value"], 3) for own in depth.values()]
-        rows += [["mean depth in the blocks", show.real(model, 3), *cells]] if model is not None else []
-    columns = ((heading, CODE), ("of the weights", NUMBER), *((f"of {label}", NUMBER) for label in metrics))
-    note = (f"Shares of the selected weights. *: more than chance explains (hypergeometric, p below {SIGNIFICANT} / "
-            f"{len(found)}; weights of a line are not independent).")  # fmt: skip
+        model = [next((depth[label]["expected"] for label in group if depth[label]), None) for group in groups]
+        cells = [*model, *(own and own["value"] for own in depth.values())]
+        told = ["-" if value is None else show.real(value, 3) for value in cells]
+        rows += [["mean depth in the blocks", *told]] if any(own for own in depth.values()) else []
+    scored = [f"of the weights that {show.listed([metrics[label] for label in group])} score{'s' * (len(group) == 1)}"
+              for group in groups]  # fmt: skip
+    of_weights = scored if len(groups) > 1 else ["of the scored weights"]
+    columns = ((heading, CODE), *((words, NUMBER) for words in (*of_weights, *(f"of {label}" for label in metrics))))
+    note = (f"Shares of the selected weights with a score above 0. *: more than chance explains (hypergeometric, p "
+            f"below {SIGNIFICANT} / {len(found)}; weights of a line are not independent).")  # fmt: skip
     note += " Depth: 0 the first block, 1 the last." if part == "layers" else ""
     return Table(caption, columns, rows, note)
+
+
+def _populations(places: Mapping[str, Mapping[str, Mapping[str, Any]]], labels: list[str]) -> list[list[str]]:
+    """Return the selections in groups that were taken from the same weights: those that their metrics score."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for label in labels:
+        groups.setdefault(tuple(_expected(own.get(label)) for own in places.values()), []).append(label)
+    return list(groups.values()) or [[]]
+
+
+def _expected(row: Mapping[str, Any] | None) -> str:
+    return "-" if row is None else show.share(row["expected"])
 
 
 def _share(row: Mapping[str, Any] | None, n: int) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from . import show
 from .sheet import CODE, NUMBER, TEXT, Table, named
 
+_NO_COMMIT = {None: "not known", False: "not a git checkout", True: "none found"}
+"""By whether the code is a checkout; manifests of earlier versions do not say."""
 _RATES = tuple((heading, NUMBER) for heading in ("weights / s", "tensors / s", "blocks / s"))
 
 
@@ -66,7 +68,7 @@ def machine(entry: Mapping[str, Any]) -> Table:
         ("processor", f"{parts['cpu'] or show.UNKNOWN}, {cores}"),
         ("memory", show.size(parts["memory_bytes"])),
         ("accelerator", parts["gpu"] or "none recorded"),
-        ("git commit of the code", git["commit"] or "not a git checkout"),
+        ("git commit of the code", git["commit"] or _NO_COMMIT[git.get("checkout")]),
         ("uncommitted changes", show.yes_no(git["dirty"]) if git["commit"] else show.MISSING),
         ("versions", ", ".join(versions)),
     ])  # fmt: skip

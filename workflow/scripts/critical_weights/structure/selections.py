@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import RankingError
 from ..log import logger
 from ..metrics import METRICS
-from ..names import parse_experiment
+from ..names import Experiment, parse_experiment
 from ..ranking.addresses import address_columns
 from ..ranking.analysed import analysed_tensors
 from ..ranking.ranking import read_ranking
@@ -37,6 +37,8 @@ class Selection:
         mode: ranking mode, or ``list``.
         k: weights asked for of each group.
         frame: ``parameter, indices, sensitivity_score`` (others may follow), in any row order.
+        scored: names of the tensors that the metric scores, the only ones that it can select from; None where that is
+            not known: then all analysed ones count.
 
     """
 
@@ -45,6 +47,7 @@ class Selection:
     mode: str
     k: int
     frame: pd.DataFrame
+    scored: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,14 @@ class Placed:
     zeros: int
 
 
-def selections_of(rankings: Sequence[str | Path], stores: Sequence[str | Path], facts: dict[str, Any]) -> Iterator:
-    """Yield the selections of run folders, then the first weights of each store that no run folder selects.
+def selections_of(
+    rankings: Sequence[str | Path], stores: Sequence[str | Path], facts: dict[str, Any]
+) -> list[Selection]:
+    """Return the selections of run folders, then the first weights of each store that no run folder selects.
 
     Args:
         rankings: ``top_weights.csv`` of run folders.
-        stores: score stores.
+        stores: score stores; that of a ranking's metric tells what the ranking was taken from.
         facts: the model's facts.
 
     Raises:
@@ -82,22 +87,28 @@ def selections_of(rankings: Sequence[str | Path], stores: Sequence[str | Path], 
         StoreError: a store is, is of another model, or two are of one metric.
 
     """
-    done = set()
-    seen: dict[str, Path] = {}
+    experiments: dict[str, tuple[Experiment, str | Path]] = {}
     for path in rankings:
         phase, model, run = Path(path).resolve().parts[-4:-1]
-        experiment = parse_experiment(f"{phase}/{model}/{run}", [phase], [model])
-        done.add(run)
-        yield Selection(run, experiment.metric_full, experiment.mode, experiment.k, read_ranking(path))
+        experiments[run] = parse_experiment(f"{phase}/{model}/{run}", [phase], [model]), path
+    seen: dict[str, Path] = {}
+    scored: dict[str, frozenset[str]] = {}
+    first: list[Selection] = []
     for path in stores:
         with open_store(path, {"model_sha256": facts["sha256"]}) as store:
             refuse_second(store, seen)
-            yield from (selection for selection in _first_of(store, facts) if selection.label not in done)
+            tensors = analysed_tensors(store, facts)
+            names = scored[store.attributes["metric"]] = frozenset(tensor["name"] for tensor in tensors)
+            first += [own for own in _first_of(store, tensors, names) if own.label not in experiments]
+    runs = [
+        Selection(run, own.metric_full, own.mode, own.k, read_ranking(path), scored.get(own.metric_full))
+        for run, (own, path) in experiments.items()
+    ]
+    return runs + first
 
 
-def _first_of(store: ScoreStore, facts: dict[str, Any]) -> Iterator[Selection]:
+def _first_of(store: ScoreStore, tensors: list[dict[str, Any]], names: frozenset[str]) -> Iterator[Selection]:
     metric = store.attributes["metric"]
-    tensors = analysed_tensors(store, facts)
     for k in sorted(KS, reverse=True):
         best = _best(store, tensors, k)
         if best is None:
@@ -106,7 +117,7 @@ def _first_of(store: ScoreStore, facts: dict[str, Any]) -> Iterator[Selection]:
         frame = frame_of_entries(best, tensors)
         for length in (length for length in KS if length <= k):
             label = f"{METRICS[metric].path}_global_k{length}"
-            yield Selection(label, metric, "global", length, frame.head(length))
+            yield Selection(label, metric, "global", length, frame.head(length), names)
         return
 
 
@@ -131,6 +142,14 @@ def frame_of_entries(entries: Entries, tensors: Iterable[dict[str, Any]]) -> pd.
             names[places] = tensor["name"]
             indices[places] = address_columns(tensor, entries.index[places])["indices"]
     return pd.DataFrame({"parameter": names, "indices": indices, "sensitivity_score": entries.score})
+
+
+def scored_tensors(selection: Selection, facts: dict[str, Any]) -> list[bool]:
+    """Return of each of the facts' tensors whether the selection could take weights from it."""
+    return [
+        tensor["analysed"] and (selection.scored is None or tensor["name"] in selection.scored)
+        for tensor in facts["tensors"]
+    ]
 
 
 def place_weights(selection: Selection, facts: dict[str, Any]) -> Placed:

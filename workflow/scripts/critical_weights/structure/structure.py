@@ -13,7 +13,7 @@ from ..ranking.analysed import place
 from ..tables.structure import STRUCTURE
 from .line_cover import BEST, Cover, by_chance, chance_of_best, cover
 from .recurring import channel_rows, neuron_rows
-from .selections import Placed, Selection, place_weights
+from .selections import Placed, Selection, place_weights, scored_tensors
 from .tensor_roles import facts_of_names
 
 Row = dict[str, Any]
@@ -53,8 +53,9 @@ def structure_table(selections: Iterable[Selection], facts: dict[str, Any]) -> p
     - A tensor's weights are held by rows and columns (of a slice, in 3-D tensors); see :mod:`.line_cover` for what is
       exact and what is greedy. ``expected`` is what as many weights placed at random in the same tensor would give, so
       that it takes the number in each tensor as given. Tensors with one selected weight have no lines to speak of.
-    - Components and layers come beside their share of all analysed weights. A ``perlayer`` or ``perblock`` selection
-      has none of these rows, for its make decides them; and of a list made elsewhere they tell how it was cut.
+    - Components and layers come beside their share of all weights that the metric scores: what it skips it could not
+      select. A ``perlayer`` or ``perblock`` selection has none of these rows, for its make decides them; and of a list
+      made elsewhere they tell how it was cut.
     - Residual channels and neurons: see :mod:`.recurring`.
 
     Args:
@@ -69,7 +70,7 @@ def structure_table(selections: Iterable[Selection], facts: dict[str, Any]) -> p
     parts = [pd.DataFrame(columns=list(columns))]
     for selection in selections:
         placed = place_weights(selection, facts)
-        rows = _rows(placed, facts, free=selection.mode not in _BY_CONSTRUCTION)
+        rows = _rows(placed, facts, scored_tensors(selection, facts), free=selection.mode not in _BY_CONSTRUCTION)
         part = pd.DataFrame([{"line": ""} | row for row in rows], columns=list(columns), dtype=object)
         part[["selection", "metric", "mode", "k"]] = selection.label, selection.metric, selection.mode, selection.k
         parts.append(part)
@@ -77,22 +78,21 @@ def structure_table(selections: Iterable[Selection], facts: dict[str, Any]) -> p
     return table.astype(columns)
 
 
-def _rows(placed: Placed, facts: dict[str, Any], *, free: bool) -> list[Row]:
+def _rows(placed: Placed, facts: dict[str, Any], scored: list[bool], *, free: bool) -> list[Row]:
     n = len(placed.tensor)
-    tensors = _tensor_rows(placed, facts)
+    tensors = _tensor_rows(placed, facts, _weights_of(scored, facts))
     rows = [{"scope": "all", "name": "all", "quantity": "selected", "value": n, "n": n, "unit": "weights"}]
     if placed.zeros:
         rows.append(rows[0] | {"quantity": "zero_scores", "value": placed.zeros})
     if n:
-        rows += _sums(tensors, n) + (_places(placed, facts) if free else [])
+        rows += _sums(tensors, n) + (_places(placed, facts, scored) if free else [])
     return rows + tensors + channel_rows(placed, facts) + neuron_rows(placed, facts)
 
 
-def _tensor_rows(placed: Placed, facts: dict[str, Any]) -> list[Row]:
-    """Return the rows of each tensor with selected weights, in the model's order."""
+def _tensor_rows(placed: Placed, facts: dict[str, Any], total: int) -> list[Row]:
+    """Return the rows of each tensor with selected weights, in the model's order; ``total`` weights have a score."""
     rows: list[Row] = []
     first_lines: list[tuple[Row, tuple[int, ...]]] = []
-    total = _analysed_weights(facts)
     starts = np.flatnonzero(np.diff(placed.tensor, prepend=-1))
     for start, stop in zip(starts, np.append(starts, len(placed.tensor))[1:], strict=True):
         tensor, n = facts["tensors"][placed.tensor[start]], int(stop - start)
@@ -171,20 +171,19 @@ def _sums(tensors: list[Row], n: int) -> list[Row]:
     return rows
 
 
-def _places(placed: Placed, facts: dict[str, Any]) -> list[Row]:
-    """Return the selection's shares by component and layer, and its mean depth, beside those of all weights."""
+def _places(placed: Placed, facts: dict[str, Any], scored: list[bool]) -> list[Row]:
+    """Return the selection's shares by component and layer, and its mean depth, beside those of all scored weights."""
     tensors, n = facts["tensors"], len(placed.tensor)
     selected = np.bincount(placed.tensor, minlength=len(tensors))
-    total = _analysed_weights(facts)
+    total = _weights_of(scored, facts)
     rows: list[Row] = []
     drawn: list[tuple[int, int]] = []
     for scope in ("component", "layer"):
         groups: dict[str, list[int]] = {}
         for number, tensor in enumerate(tensors):
-            if tensor["analysed"]:
-                groups.setdefault(tensor["component"] if scope == "component" else place(tensor["layer"]), []).append(
-                    number
-                )
+            if scored[number]:
+                own = tensor["component"] if scope == "component" else place(tensor["layer"])
+                groups.setdefault(own, []).append(number)
         for name, members in groups.items():
             count = int(selected[members].sum())
             row = {
@@ -207,14 +206,12 @@ def _places(placed: Placed, facts: dict[str, Any]) -> list[Row]:
         shared, sizes = np.transpose(drawn)
         for row, chance in zip(rows, chance_of_sharing(shared, total, n, sizes), strict=True):
             row["p"] = float(chance)
-    return [*_mean_depth(selected, facts), *rows]
+    return [*_mean_depth(selected, facts, scored), *rows]
 
 
-def _mean_depth(selected: np.ndarray, facts: dict[str, Any]) -> list[Row]:
+def _mean_depth(selected: np.ndarray, facts: dict[str, Any], scored: list[bool]) -> list[Row]:
     depths = [_depth(tensor["layer"], facts).get("depth") for tensor in facts["tensors"]]
-    inside = [
-        number for number, depth in enumerate(depths) if depth is not None and facts["tensors"][number]["analysed"]
-    ]
+    inside = [number for number, depth in enumerate(depths) if depth is not None and scored[number]]
     n = int(selected[inside].sum()) if inside else 0
     if not n:
         return []
@@ -241,6 +238,6 @@ def _sizes(tensor: dict[str, Any]) -> tuple[int, int, int] | None:
     return sizes.get("expert", 1), sizes["row"], sizes["col"]
 
 
-def _analysed_weights(facts: dict[str, Any]) -> int:
-    """Return the number of analysed weights; 0 where shapes are not known."""
-    return sum(tensor["numel"] or 0 for tensor in facts["tensors"] if tensor["analysed"])
+def _weights_of(scored: list[bool], facts: dict[str, Any]) -> int:
+    """Return the number of weights in the tensors that count; 0 where shapes are not known."""
+    return sum(tensor["numel"] or 0 for tensor, counts in zip(facts["tensors"], scored, strict=True) if counts)

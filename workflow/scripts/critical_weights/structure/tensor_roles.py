@@ -8,13 +8,16 @@ leads into the MLP's hidden layer and a column of what leads out of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..log import logger
 from ..ranking.addresses import POSITION_COMPONENTS
+
+log = logger(__name__)
 
 ATTENTION_IN = ("q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv")
 ATTENTION_OUT = ("o_proj", "out_proj", "attn.c_proj", "dense")
@@ -28,7 +31,10 @@ GATE_UP_HALVES = (
 """Model types that store all gates before all ups in ``gate_up_proj``: neuron n is row n and row n + half."""
 GATE_UP_TURNS = ("gpt_oss",)
 """Those that store them by turns: neuron n is rows 2 n and 2 n + 1."""
-_STORED_IN_OUT = ("c_attn", "c_fc", "attn.c_proj", "mlp.c_proj")
+_CONV1D = ("c_attn", "c_fc", "attn.c_proj", "mlp.c_proj")
+# StarCoder2's blocks are called otherwise, GPT-Neo's attention has one module more. GPTBigCode has Linear modules of
+# just these names and cannot be told by them, nor can GPT-Neo where a list names none of its attention.
+_OF_GPT2, _OF_GPT_NEO = re.compile(r"(?:transformer\.)?h\.\d+\."), ".attn.attention."
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|layer)\.(\d+)\.")
 
 
@@ -78,18 +84,24 @@ def facts_of_names(names: Iterable[str], dimensions: dict[str, int]) -> dict[str
     """Return what tensor names alone tell, in the form of a model's facts; for lists made without a model at hand.
 
     Shapes and sizes are None, and a tensor's position is its place among ``names``. Matrices count as (row, col) but
-    for the names of GPT-2, whose Conv1D stores (in, out); three dimensions count as (expert, row, col).
+    for the names of GPT-2, whose Conv1D stores (in, out), which is a guess and logged; three dimensions count as
+    (expert, row, col).
 
     Args:
         names: tensor names.
         dimensions: number of indices of each tensor's weights.
 
     """
+    names = list(names)
+    conv1d = _named_as_conv1d(names)
+    if conv1d:
+        log.info("%d tensors, first %s, are taken as GPT-2's Conv1D, which stores (in, out): a guess by their names; "
+                 "with the model named its facts say it", len(conv1d), min(conv1d))  # fmt: skip
     tensors = []
     for position, name in enumerate(names):
         found = _LAYER.search(name)
         component = role_of(name)
-        axes = ("row", "col") if component not in _STORED_IN_OUT else ("col", "row")
+        axes = ("col", "row") if name in conv1d else ("row", "col")
         axes = {1: ("row",), 2: axes, 3: ("expert", *axes)}.get(dimensions[name], ())
         tensors.append(
             {
@@ -104,6 +116,12 @@ def facts_of_names(names: Iterable[str], dimensions: dict[str, int]) -> dict[str
             }
         )
     return {"model": None, "model_type": None, "hidden_size": None, "n_layers": None, "tensors": tensors}
+
+
+def _named_as_conv1d(names: Collection[str]) -> set[str]:
+    if any(_OF_GPT_NEO in name for name in names):
+        return set()
+    return {name for name in names if _OF_GPT2.match(name) and role_of(name) in _CONV1D}
 
 
 def role_of(name: str) -> str:

@@ -28,10 +28,10 @@ STRUCTURE = Table(
             "all, tensor: selected, zero_scores (left out of everything else), rows_hit and cols_hit (lines with any), "
             "lines_to_cover (least number of rows and columns that hold all, exact), half_rows, half_cols (exact), "
             "half_lines (greedy: the line that adds most first) that hold half, best_1_share, best_5_share (greedy); "
-            "scope all: rows_hit to best_5_share over tensors with two selected weights or more; line_1 to line_5 "
-            "(share that the greedy cover's lines of two weights or more add), mean_depth; component, layer: "
-            "selected_share; residual: channels_hit, "
-            "channels_in_half (of the blocks), blocks_hit, weights, outside_hit (tensors outside the blocks); neuron: "
+            "scope all: rows_hit to best_5_share over tensors of two dimensions or more with two selected weights or "
+            "more (n of them); line_1 to line_5 (share that the greedy cover's lines of two weights or more add), "
+            "mean_depth; component, layer: selected_share; residual: channels_hit, channels_in_half (of the blocks), "
+            "blocks_hit, weights, outside_hit (tensors outside the blocks); neuron: "
             "neurons_hit, neurons_hit_twice (in two tensors of the MLP or more), tensors_hit, weights",
         ),
         Column("line", "str", "row or col of line_1 to line_5; channel or neuron", optional=True),
@@ -46,8 +46,9 @@ STRUCTURE = Table(
         Column(
             "expected",
             "float64",
-            "the same of as many weights in each tensor (selected_share, mean_depth, selected: in the model) placed at "
-            "random; exact, but for `lines_to_cover`, `half_*`, `best_*`, `line_*`: mean of seeded draws",
+            "the same of as many weights in each tensor (selected_share, mean_depth, selected: in all tensors that the "
+            "metric scores; of lists made elsewhere, in all analysed ones) placed at random; exact, but for "
+            "`lines_to_cover`, `half_*`, `best_*`, `line_*`: mean of seeded draws",
             optional=True,
         ),
         Column(
