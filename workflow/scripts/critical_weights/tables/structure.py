@@ -105,8 +105,8 @@ FIRST_POSITION = Table(
             "overlap (share of the top k by the score that is in the top k by the variant, among the candidates kept), "
             "kth_over_rest (the variant's k-th score / the largest score that a weight outside the candidates has at "
             "most: it enters only if leaving position 0 out raises its score by more than that), position_0_share "
-            "(1 - sum of the variant / sum of the scores; below 0 where it is larger without position 0), fall (sum of the "
-            "scores - sum of the variant), not_available",
+            "(1 - sum of the variant / sum of the scores; below 0 where it is larger without position 0), fall (sum of "
+            "the scores - sum of the variant), not_available",
         ),
         Column("k", "Int64", "of overlap and kth_over_rest", "weights", optional=True),
         Column("line", "str", "row or col", optional=True),
