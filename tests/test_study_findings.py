@@ -10,7 +10,7 @@ from critical_weights.report import study_findings_across as across
 
 
 def over(**tables):
-    return {"across": {name: {"rows": rows, "reason": ""} for name, rows in tables.items()}}
+    return {"across": {name: {"rows": rows, "reason": ""} for name, rows in tables.items()}, "repeats": {}}
 
 
 # --- kinds of blocks -------------------------------------------------------------------------------------------------
@@ -43,6 +43,13 @@ def test_kinds_that_are_not_named_are_counted():
 
 def found_text(maker, **tables):
     return maker(over(**tables))["text"]
+
+
+def test_kinds_of_blocks_in_a_phase_that_repeats_another_are_counted_once_more():
+    facts = over(clusters=kinds(2, LEAST_P)) | {"repeats": {"p2/m": "p/m"}}
+    assert "Counted twice" not in across.clusters(facts)["sure"], "no row is of it"
+    facts["across"]["clusters"]["rows"][1]["phase"] = "p2"
+    assert across.clusters(facts)["sure"].endswith(" Counted twice, which makes nothing surer: p2/m repeats p/m.")
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------
@@ -132,7 +139,8 @@ def test_phases_are_told_by_what_differs():
 def pairs(*shared):
     rows = [{"a": f"a{i}", "b": f"b{i}", "k": 30, "shared": n, "share": n / 30, "expected": 1.0, "complete": True}
             for i, n in enumerate(shared)]  # fmt: skip
-    return {"parts": {"p/m": {"overlap": {"global": rows}}}}
+    metrics = {side + str(i): {"family": "gradient"} for side in "ab" for i in range(len(shared))}
+    return {"parts": {"p/m": {"overlap": {"global": rows}, "metrics": metrics}}}
 
 
 def test_pairs_that_share_as_many_are_neither_most_nor_least():
@@ -147,10 +155,10 @@ def test_pairs_that_share_as_many_are_neither_most_nor_least():
 # --- concentration ---------------------------------------------------------------------------------------------------
 
 
-def share_of_first(value, component="x"):
+def share_of_first(value, component="x", family="gradient"):
     figure = {"at": 0.01, "value": value, "low": value, "high": value}
-    return {"concentration": {"top_share": [figure], "by_component": {component: {"score_share": value,
-                                                                                  "weight_share": 0.1}}}}  # fmt: skip
+    by_component = {component: {"score_share": value, "weight_share": 0.1}}
+    return {"family": family, "concentration": {"top_share": [figure], "by_component": by_component}}
 
 
 def test_metrics_between_the_last_two_lie_there_by_their_largest():
@@ -172,3 +180,45 @@ def test_links_lead_to_the_parts_that_are_named():
     assert first.concentration(facts)["files"][:2] == ["p4/m/analysis/concentration.csv",
                                                        "p3/m/analysis/concentration.csv"]  # fmt: skip
     assert first.components(facts)["files"][0] == "p3/m/analysis/concentration.csv"
+
+
+def test_estimates_from_probes_are_told_apart_from_scores_without_their_noise():
+    metrics = {"h": share_of_first(0.9, family="curvature"), "a": share_of_first(0.5), "b": share_of_first(0.25),
+               "o": share_of_first(0.125, family="curvature"), "c": share_of_first(0.0625)}  # fmt: skip
+    text = first.concentration({"parts": {"p/m": {"metrics": metrics}}})["text"]
+    assert text == ("The first 1 % of the weights hold, of the total score, 50 % by a (p/m); 25 % by b (p/m); 6.25 % "
+                    "by c (p/m). Of estimates from random probes, whose noise can make scores look more peaked than "
+                    "they are, the first 1 % hold 90 % by h (p/m); 12.5 % by o (p/m).")  # fmt: skip
+    only = {name: metrics[name] for name in "ho"}
+    text = first.concentration({"parts": {"p/m": {"metrics": only}}})["text"]
+    assert text.startswith("Of estimates from random probes, whose noise can make scores look more peaked")
+    assert text.endswith("the first 1 % hold, of the total score, 90 % by h (p/m); 12.5 % by o (p/m).")
+
+
+def test_estimates_from_probes_are_named_where_components_lead_by_them():
+    parts = {"p/m": {"metrics": {"h": share_of_first(0.9, family="curvature"), "a": share_of_first(0.5, "y")}}}
+    found = first.components({"parts": parts, "repeats": {}})
+    assert (
+        "in x in 1 (at most 90 %, with 10 % of the weights: h, p/m, an estimate from probes) and y in 1 (at most 50 %, "
+        "with 10 % of the weights: a, p/m)" in found["text"]
+    )
+    assert found["sure"].endswith(" The noise of estimates from probes (h) is in their sums.")
+    assert (
+        "noise"
+        not in first.components({"parts": {"p/m": {"metrics": {"a": share_of_first(0.5)}}}, "repeats": {}})["sure"]
+    )
+
+
+def test_noise_of_estimates_is_told_where_metrics_are_compared():
+    facts = pairs(9, 4)
+    part = facts["parts"]["p/m"]
+    assert "noise" not in first.overlap(facts)["sure"]
+    part["metrics"]["b0"] = share_of_first(0.5, family="curvature")
+    assert first.overlap(facts)["sure"].endswith(
+        " The noise of estimates from probes (b0) can lower what they share with other metrics."
+    )
+    part["metrics"]["a1"] = share_of_first(0.5, family="curvature")
+    assert first.overlap(facts)["sure"].endswith(
+        " The noise of estimates from probes (a1 and b0) can lower what they share with other metrics; that of the "
+        "same probes can raise what they share with each other."
+    )

@@ -1,4 +1,4 @@
-"""Findings over models and phases on what was judged: true of facts made by hand."""
+"""Findings over models and phases on what interventions, laws and spikes say: true of facts made by hand."""
 
 from __future__ import annotations
 
@@ -6,70 +6,9 @@ from critical_weights.report import study_findings_judged as judged
 from critical_weights.report import study_tables_judged as tables
 from critical_weights.report.study_gather import repeats
 from critical_weights.report.study_words import limits
-
-# --- stability -------------------------------------------------------------------------------------------------------
-
-
-def ranking(metric, method, largest, value, k=100, mode="global"):
-    own = {"metric": metric, "mode": mode, "method": method}
-    verdict = own | {"largest_k": largest, "fails_at": [], "answered_to": None, "threshold": 0.5, "n_texts": 100,
-                     "note": ""}  # fmt: skip
-    low, high = value - 0.125, value + 0.125
-    overlap = own | {"k": k, "value": value, "low": low, "high": high, "expected": 0.01, "n": 100, "note": ""}
-    return verdict, overlap
-
-
-def stability(*rankings, **others):
-    verdicts, overlaps = zip(*rankings, strict=True)
-    known = {"verdicts": list(verdicts), "overlaps": list(overlaps), "not_measured": []}
-    return judged.stability({"parts": {"p/m": {"stability": known}} | others, "repeats": {}})
-
-
-def test_estimates_from_probes_are_not_called_halves():
-    text = stability(ranking("hutchinson_diag", "probes", 0, 0.25, 10))["text"]
-    assert text.endswith("; of them two halves (or estimates) share 0.25 (0.125 to 0.375) of the union of their first "
-                         "10 (hutchinson_diag of p/m).")  # fmt: skip
-    text = stability(ranking("obd", "halves", 300, 0.75), ranking("hutchinson_diag", "probes", 0, 0.25))["text"]
-    assert "; of the others two halves (or estimates) share 0.25" in text
-
-
-def test_rankings_that_share_as_much_are_no_range():
-    text = stability(*(ranking(name, "halves", 0, 0.25) for name in "abc"))["text"]
-    assert text.endswith("share 0.25 (0.125 to 0.375) of the union of their first 100 (a of p/m), and of 2 more as "
-                         "large a part.")  # fmt: skip
-    text = stability(ranking("a", "halves", 0, 0.25), ranking("b", "halves", 0, 0.25001))["text"]
-    assert text.endswith("(b of p/m), and of 1 more as large a part."), "to the digits that are told"
-    text = stability(ranking("a", "halves", 0, 0.5), ranking("b", "halves", 0, 0.25))["text"]
-    assert "share from 0.5 (0.375 to 0.625) of the union of their first 100 (a of p/m) down to 0.25" in text
-
-
-def test_stability_links_the_parts_that_are_named():
-    none = {"stability": {"verdicts": [], "overlaps": [], "not_measured": []}}
-    others = {f"q{i}/m": none for i in range(4)}
-    found = judged.stability({
-        "parts": others | {"z/m": {"stability": dict(zip(("verdicts", "overlaps"),
-                           ([own] for own in ranking("a", "halves", 30, 0.75)), strict=True), not_measured=[])}},
-        "repeats": {},
-    })  # fmt: skip
-    assert found["files"] == ["z/m/analysis/stability.csv"]
-
+from study_parts import column, damaged, part
 
 # --- what is counted twice -------------------------------------------------------------------------------------------
-
-
-def part(evaluation, dtype="float32", **own):
-    texts = {"sha256": "aa", "seed": 1, "evaluation_sha256": evaluation}
-    store = {"store": {"model_dtype": dtype}, "family": "gradient"}
-    return {"model": {"sha256": "bb"}, "texts": texts, "metrics": {"obd": store}, "stability": None, "corpus_loss": [],
-            "validation": None, "criteria": None} | own  # fmt: skip
-
-
-def damaged(area):
-    row = {"verdict": "above controls", "area": area, "area_low": area, "area_high": area, "metric": "obd",
-           "mode": "global", "intervention": "zero", "n_texts": 40, "seeds": 3, "draws": 1000, "nonfinite_texts": 0,
-           "trust": 1, "k_low": 10, "k_high": 100, "gain_matched": 0.25, "gain_matched_low": 0.125,
-           "gain_matched_high": 0.375}  # fmt: skip
-    return {"validation": {"verdict": [row]}}
 
 
 def test_damage_on_other_evaluation_texts_is_not_counted_twice():
@@ -111,9 +50,84 @@ def test_the_largest_change_is_that_of_losses_that_stayed_finite():
     text = judged.validation({"parts": parts, "repeats": {}})["text"]
     assert text.endswith("0.25 (0.25 to 0.25) nats per token by wanda (global, zero; 2 texts left out) in p2/m.")
     table = tables.validation({"parts": parts})
-    assert [row[7] for row in table.rows] == ["0.25 (0.125 to 0.375)", "-", "0.25 (0.125 to 0.375)"]
+    assert column(table, "more than matched (nats per token)") == [
+        "0.25 (0.125 to 0.375)",
+        "-",
+        "0.25 (0.125 to 0.375)",
+    ]
     parts.pop("p2/m")
     assert "Largest change of the loss: 0.5" in judged.validation({"parts": parts, "repeats": {}})["text"]
+
+
+# --- at which k a ranking is above its controls ----------------------------------------------------------------------
+
+
+def test_rankings_above_controls_in_the_mean_alone_are_told_with_the_k_at_which_they_are_not():
+    parts = {
+        "p1/m": part("A", **damaged(0.5, metric="wanda", not_at=[10, 3000], lowers_at=[10])),
+        "p2/m": part("B", **damaged(0.25)),
+    }
+    found = judged.validation({"parts": parts, "repeats": {}})
+    assert (
+        "2 came out above controls. Of those above, 1 is so in the mean over k, but not at every k: wanda of p1/m "
+        "(not at 10 and 3,000; at 10 the loss falls). Largest change of the loss: 0.5 "
+    ) in found["text"]
+    assert column(tables.validation({"parts": parts}), "not at k") == ["10, 3,000", "none"]
+    parts["p1/m"]["validation"]["verdict"][0]["not_at"] = []
+    assert "2 came out above controls. Largest change" in judged.validation({"parts": parts, "repeats": {}})["text"]
+
+
+def test_rankings_that_are_not_above_controls_have_no_k_at_which_they_are_not():
+    parts = {"p1/m": part("A", **damaged(0.5, verdict="below controls", not_at=[10]))}
+    assert "not at" not in judged.validation({"parts": parts, "repeats": {}})["text"]
+    assert column(tables.validation({"parts": parts}), "not at k") == ["-"]
+
+
+def test_what_a_mean_over_k_and_its_interval_are_of_is_told():
+    parts = {"p1/m": part("A", **damaged(0.5)), "p2/m": part("B", **damaged(0.25, k_high=3000))}
+    sure = judged.validation({"parts": parts, "repeats": {}})["sure"]
+    assert sure.startswith(
+        "Mean over log k (10 to 100 and 10 to 3,000) of the change of the mean loss on evaluation "
+        "texts (40), none of them a calibration text; in brackets 95 % of 1,000 draws of texts."
+    )
+    assert ("Above controls: the interval of the difference to as many other weights of the same tensors and decile of "
+            "abs(w), over draws of texts and of 3 seeds, lies above 0") in sure  # fmt: skip
+    alone = part("A", **damaged(0.5, verdict="not compared: x"))
+    assert "controls" not in judged.validation({"parts": {"p/m": alone}, "repeats": {}})["sure"]
+
+
+def test_passages_that_evaluation_and_calibration_texts_share_are_a_limit():
+    parts = {f"p{i}/m": part("A", **damaged(0.5)) for i in range(3)}
+    for name, n in (("p0/m", 2), ("p1/m", 0)):
+        parts[name]["texts"] |= {"evaluation": {"n_texts": 100}, "overlap": {"run": 13, "texts": n, "positions": 5}}
+    said = "Of the evaluation texts, 2 of 100 in p0/m share 13 tokens in a row with a calibration text."
+    assert said in limits({"parts": parts, "repeats": {}})
+    parts["p0/m"]["validation"] = None
+    assert "tokens in a row" not in " ".join(limits({"parts": parts, "repeats": {}})), "they were not used"
+
+
+def test_one_k_is_no_range():
+    parts = {"p1/m": part("A", **damaged(0.5, k_high=10))}
+    assert judged.validation({"parts": parts, "repeats": {}})["sure"].startswith("Mean over log k (10) of")
+    assert " k: 10; " in tables.validation({"parts": parts}).note
+
+
+# --- the table of validation -----------------------------------------------------------------------------------------
+
+
+def test_settings_that_are_the_same_in_all_rows_are_told_once():
+    parts = {f"p{i}/m": part("A", **damaged(i / 8, k_high=k)) for i, k in ((1, 100), (2, 3000))}
+    table = tables.validation({"parts": parts})
+    headings = [name for name, _ in table.columns]
+    assert headings == ["phase and model", "metric", "verdict", "more than matched (nats per token)",
+                        "damage (nats per token)", "not at k", "trust", "k"]  # fmt: skip
+    assert table.note.endswith(" In all rows: mode: global; intervention: zero; compared up to k: 100; evaluation "
+                               "texts: 40; seeds: 3.")  # fmt: skip
+    assert column(table, "k") == ["10 to 100", "10 to 3,000"]
+
+
+def test_a_table_without_rows_keeps_its_headings():
+    assert len(tables.validation({"parts": {"p/m": part("A")}}).columns) == 13
 
 
 # --- laws ------------------------------------------------------------------------------------------------------------
@@ -133,6 +147,33 @@ def test_laws_link_files_that_hold_them_the_failed_ones_first():
     found = judged.laws({"parts": parts, "repeats": {}})
     name = "gradsq_perlayer_k3/sensitivity_stats.json"
     assert found["files"] == [f"p4/m/{name}", f"p1/m/{name}", f"p2/m/{name}"]
+
+
+def test_metrics_that_no_law_ties_are_named():
+    found = judged.laws({"parts": {"p/m": scored("passed")}, "repeats": {}})
+    assert found["sure"].endswith(" doubled gradients. No law was checked on the scores by magnitude.")
+    parts = {"p/m": scored("not applicable")}
+    found = judged.laws({"parts": parts, "repeats": {}})
+    assert found["sure"].endswith(" No law was checked on the scores by grad_squared and magnitude.")
+    parts["p/m"]["checks"][0]["laws"] = parts["p/m"]["checks"][1]["laws"] = [{"law": "x", "status": "passed"}]
+    assert "No law" not in judged.laws({"parts": parts, "repeats": {}})["sure"]
+    assert column(tables.checks({"parts": {"p/m": scored("passed")}}), "scores by") == ["magnitude", "grad_squared"]
+
+
+def test_places_of_spikes_are_told_by_their_kind():
+    weights = [{"class": kind, "parameter": "w", "row": 0, "col": 0} for kind in ("last", "early", "early", "")]
+    own = {"superweights": {"weights": weights, "texts": 8, "profile": [], "tokens": 9}}
+    found = judged.superweights({"parts": {"p/m": own, "q/m": {"superweights": None}}, "repeats": {}})
+    text = (
+        "Places with an activation spike were found in 1 of 1 pair of phase and model: 3 in p/m (2 early and 1 last)."
+    )
+    assert found["text"] == text
+    assert found["sure"].startswith("An early spike is one that a weight makes, or a few of one column: a super weight")
+    assert column(tables.superweights({"parts": {"p/m": own}}), "spikes") == ["3 (2 early and 1 last)"]
+    none = {"superweights": {"weights": [], "texts": 8, "profile": [], "tokens": 9}}
+    found = judged.superweights({"parts": {"p/m": none}, "repeats": {}})
+    assert found["text"] == "Places with an activation spike were found in 0 of 1 pair of phase and model."
+    assert found["sure"].startswith("Forward passes")
 
 
 def test_spikes_link_the_parts_that_have_them():

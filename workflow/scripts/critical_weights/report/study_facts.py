@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..metrics import METRICS
+from .facts_judged import ABOVE
 from .finding import SHOWN
 from .sheet import or_dash
 from .show import count, listed, plural, real
+
+NOT_APPLICABLE = "not applicable"
+"""Begins the reason why something was not measured where there is nothing to measure."""
+SAME_TEXTS = "the same texts"
+"""Stands in the note on an overlap between seeds whose texts do not differ."""
+ESTIMATES = "estimates from random probes, whose noise can make scores look more peaked than they are"
+"""What scores from random probes are, in words for findings, tables and limits."""
 
 
 def first_percent(known: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -33,6 +43,58 @@ def judged(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 def spikes(known: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the super weights that make an activation spike; published ones that make none are left out."""
     return [weight for weight in known["weights"] if weight["class"]]
+
+
+def is_estimate(metric: Mapping[str, Any]) -> bool:
+    """Say whether a metric's scores are estimates from random probes, whose noise is part of every figure of them."""
+    return bool(metric["family"] == "curvature")
+
+
+def estimates(facts: Mapping[str, Any]) -> list[str]:
+    """Return the metrics whose scores are estimates from random probes."""
+    return list(dict.fromkeys(name for part in facts["parts"].values() for name, metric in part["metrics"].items()
+                              if is_estimate(metric)))  # fmt: skip
+
+
+def noise_of_probes(facts: Mapping[str, Any]) -> str:
+    """Say which metrics are estimates where a table tells how peaked scores are; nothing where none is."""
+    names = estimates(facts)
+    if not names:
+        return ""
+    text = f" Scores by {listed(names)} are {ESTIMATES}"
+    for name in names:
+        if clipped := METRICS[name].clipped:
+            text += f"; of {name}, {clipped} count as 0, which lowers its median"
+    return f"{text}."
+
+
+def spike_kinds(found: list[Mapping[str, Any]]) -> str:
+    """Say how many of these spikes are of each kind."""
+    return listed([f"{count(n)} {kind}" for kind, n in sorted(Counter(weight["class"] for weight in found).items())])
+
+
+def texts_not_drawn_again(facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the metrics of which nothing says how other texts would change the ranking, though they read texts.
+
+    First those of which the probes alone were drawn again, then those of which nothing was.
+    """
+    known = [part["stability"] for part in facts["parts"].values() if part["stability"]]
+    by_seeds = {row["metric"] for own in known for row in own["overlaps"]
+                if row["method"] == "seeds" and SAME_TEXTS not in (row["note"] or "")}  # fmt: skip
+    probes = {row["metric"] for own in known for row in own["verdicts"] if row["method"] == "probes"}
+    nothing = {row["metric"] for own in known for row in own["not_measured"]
+               if row["what"] == "resampling" and not row["reason"].startswith(NOT_APPLICABLE)}  # fmt: skip
+    return sorted(probes - by_seeds), sorted(nothing - by_seeds)
+
+
+def tried_k(row: Mapping[str, Any]) -> str:
+    """Return the range of k over which a ranking's first weights were changed."""
+    return " to ".join(dict.fromkeys((count(row["k_low"]), count(row["k_high"]))))
+
+
+def not_above_at(row: Mapping[str, Any]) -> list[int]:
+    """Return the k at which a ranking that is above controls in the mean over k is not; of others none is asked for."""
+    return list(row["not_at"]) if row["verdict"] == ABOVE else []
 
 
 def measured_again(facts: Mapping[str, Any]) -> dict[str, str]:

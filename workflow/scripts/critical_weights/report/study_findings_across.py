@@ -9,7 +9,7 @@ from ..across.draws import LEAST_P, least_p_of_permutation
 from .finding import SIGNIFICANT, Finding, finding
 from .show import chance, count, listed, plural, real, share
 from .study_across import UNITS
-from .study_facts import some
+from .study_facts import again, some
 
 Row = Mapping[str, Any]
 
@@ -137,6 +137,9 @@ def clusters(facts: Mapping[str, Any]) -> Finding | None:
     sure += f"{count(len(rows))}."
     if SIGNIFICANT / len(rows) <= LEAST_P:
         sure += f" No p is below {LEAST_P:g}: of so many cases none can count."
+    told = {f"{row['phase']}/{row['model']}" for row in rows}
+    twice = {name: first for name, first in facts["repeats"].items() if {name, first} <= told}
+    sure += again({"repeats": twice})
     return finding("Whether there are kinds of blocks", text, sure, "blocks", "report/clusters.csv")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import show
 from .sheet import CODE, MODE_WORDS, NUMBER, TEXT, Table, or_dash
-from .study_facts import checkpoint, first_percent, leader
+from .study_facts import checkpoint, first_percent, leader, noise_of_probes
 
 _WHERE = ("phase and model", CODE)
 
@@ -85,7 +85,7 @@ def distribution(facts: Mapping[str, Any]) -> Table:
         "weights", "max", "mean", "std", "median", "p95", "p99", "min", "max / mean", "zeros")),
         ("quantiles", TEXT))  # fmt: skip
     note = "Population: all scored weights; std with n in the denominator. Scores of two metrics have different units."
-    return Table("Distribution over all weights", columns, rows, note)
+    return Table("Distribution over all weights", columns, rows, note + noise_of_probes(facts))
 
 
 def concentration(facts: Mapping[str, Any]) -> Table:
@@ -106,7 +106,7 @@ def concentration(facts: Mapping[str, Any]) -> Table:
         ("largest component", CODE), ("of the total score", NUMBER), ("of the weights", NUMBER))  # fmt: skip
     note = "Population: all scored weights, selected or not. In brackets: bounds, where a histogram stands in for the "
     note += "scores."
-    return Table("Concentration", columns, rows, note)
+    return Table("Concentration", columns, rows, note + noise_of_probes(facts))
 
 
 def _bounded(figure: Mapping[str, Any] | None, form: Any) -> str:
@@ -140,7 +140,8 @@ def best(facts: Mapping[str, Any]) -> Table:
         ("largest score / median of all", NUMBER),
         ("first of", TEXT),
     )
-    return Table("First weight of each metric", columns, rows, "Row is the output and col the input index.")
+    note = "Row is the output and col the input index."
+    return Table("First weight of each metric", columns, rows, note + noise_of_probes(facts))
 
 
 def overlap(facts: Mapping[str, Any]) -> Table:

@@ -78,7 +78,7 @@ def tasks(known: Known) -> Table:
         "Phases of other texts",
         columns,
         rows,
-        _note(known, "Expected and p: two independent draws of k from all weights, which top weights are not."),
+        _note(known, "Shared by chance and p: two independent draws of k from all weights, which top weights are not."),
     )
 
 

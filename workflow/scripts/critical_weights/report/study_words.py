@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .show import count, listed, plural
-from .study_facts import judged, measured_again, some
+from .study_facts import ESTIMATES, estimates, judged, measured_again, some, texts_not_drawn_again
 
 
 def lede(facts: Mapping[str, Any]) -> str:
@@ -46,13 +46,22 @@ def limits(facts: Mapping[str, Any]) -> list[str]:
                      "Stability, other kinds of texts may change more.")  # fmt: skip
     if unmeasured := [name for name, part in parts.items() if not part["stability"]]:
         found.append(f"How far other texts would change the scores was not measured in {some(unmeasured)}.")
+    probes, nothing = texts_not_drawn_again(facts)
+    if probes or nothing:
+        found.append(f"How far other texts would change the rankings by {listed(sorted({*probes, *nothing}))} was not "
+                     "measured.")  # fmt: skip
     if unchanged := [name for name, part in parts.items() if not part["validation"]]:
         found.append(f"What changing a weight really does was not measured in {some(unchanged)}: a score there is an "
                      "estimate.")  # fmt: skip
-    metrics = {name: metric for part in parts.values() for name, metric in part["metrics"].items()}
-    noisy = [name for name, metric in metrics.items() if metric["family"] == "curvature"]
-    if noisy:
-        found.append(f"Scores by {listed(noisy)} are estimates from random probes.")
+    shared = {name: part["texts"] for name, part in parts.items()
+              if part["validation"] and (part["texts"].get("overlap") or {"texts": 0})["texts"]}  # fmt: skip
+    if shared:
+        told = [f"{count(own['overlap']['texts'])} of {count(own['evaluation']['n_texts'])} in {name}"
+                for name, own in shared.items()]  # fmt: skip
+        tokens = listed(list(dict.fromkeys(count(own["overlap"]["run"]) for own in shared.values())))
+        found.append(f"Of the evaluation texts, {some(told)} share {tokens} tokens in a row with a calibration text.")
+    if noisy := estimates(facts):
+        found.append(f"Scores by {listed(noisy)} are {ESTIMATES}.")
     found.append("Which weights are selected depends on metric, mode and k. A selection by tensor (perlayer) or by "
                  "block takes as many of each: how many lie where says nothing there.")  # fmt: skip
     return found
@@ -86,7 +95,8 @@ def next_steps(facts: Mapping[str, Any]) -> list[str]:
         for method, more in (("halves", "texts"), ("probes", "probes")):
             if weak[method]:
                 found.append(f"Score {where} with more {more} before the rankings by {listed(weak[method])} are read "
-                             f"as lists: they hold at no k ({where}/analysis/stability.csv).")  # fmt: skip
+                             "as lists: over all tensors they hold at no k that the kept candidates answer "
+                             f"({where}/analysis/stability.csv).")  # fmt: skip
         if not part["validation"]:
             found.append(f"Measure what changing the selected weights does in {where}: no interventions were made.")
     return found
