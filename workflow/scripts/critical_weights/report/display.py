@@ -18,7 +18,7 @@ def tables(facts: Mapping[str, Any]) -> dict[str, Any]:
         "settings": tables_setup.settings(runs),
         "model": tables_setup.model(facts["model"]),
         "components": tables_setup.components(facts["model"]),
-        "texts": tables_setup.texts(facts["texts"]),
+        "texts": tables_setup.texts(facts["texts"], facts),
         "loss": tables_setup.loss(facts["corpus_loss"]),
         "metrics": tables_setup.definitions(metrics),
         "top": {name: tables_scores.top(name, metric) for name, metric in metrics.items()},

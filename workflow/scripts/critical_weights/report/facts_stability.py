@@ -1,7 +1,8 @@
-"""Up to which k each ranking is more than noise of its texts or probes, from the tables on stability."""
+"""At which k each ranking is more than noise of its texts or probes, from the tables on stability."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ JUDGES = ("halves", "probes")
 """What a verdict on a ranking comes from; a store has one of them."""
 SURE = 0.95
 """Share of draws in which a weight is among the first again that counts as staying there."""
+_GROUPS = re.compile(r"mean over (\d+) of (\d+) ")
+"""What ``note`` says of an overlap of tensors or blocks: of how many of them it is."""
 
 
 def read_stability(folder: Path) -> dict[str, Any] | None:
     """Return what ``stability.csv`` and ``weight_stability.csv`` in ``folder`` say; None where they are not there.
 
-    - ``verdicts``: of each metric and mode the largest k that holds (0: none), the smaller ones that do not, the last
-      k that the kept candidates can answer, the threshold, and what judges it;
+    - ``verdicts``: of each metric and mode the k that are ``answered`` (the kept candidates are enough, in half of the
+      groups or more), those at which it holds and the largest of them (0: none), the smaller ones at which it does
+      not, the last answered k where others are not, the threshold, and what judges it;
     - ``overlaps``: Jaccard index of the first k with its interval and chance level, by metric, mode and k;
     - ``noise``: standard error over score, and the share above 2 standard errors, where probes are resampled;
     - ``weights``: of each metric how many of its first weights stay among them in nearly all draws;
@@ -44,11 +48,14 @@ def read_stability(folder: Path) -> dict[str, Any] | None:
 
 def _verdict(row: Row, overlaps: list[Row]) -> Row:
     own = [o for o in overlaps if o["method"] in JUDGES and (o["metric"], o["mode"]) == (row["metric"], row["mode"])]
-    answered = [o for o in own if is_answered(o)]
-    fails = [o["k"] for o in answered if o["low"] is not None and o["k"] < (row["value"] or 0)
-             and o["low"] <= max(row["expected"], o["expected"] or 0)]  # fmt: skip
-    return {"metric": row["metric"], "mode": row["mode"], "largest_k": _whole(row["value"]), "fails_at": sorted(fails),
-            "answered_to": max((o["k"] for o in answered), default=None) if len(answered) < len(own) else None,
+    told, largest = [o for o in own if _is_judged(o)], _whole(row["value"])
+    answered = sorted(o["k"] for o in told)
+    fails = sorted(o["k"] for o in told if o["low"] is not None and o["k"] < (largest or 0)
+                   and o["low"] <= max(row["expected"], o["expected"] or 0))  # fmt: skip
+    holds = {k for k in answered if k < (largest or 0)} - set(fails) | ({largest} if largest else set())
+    return {"metric": row["metric"], "mode": row["mode"], "largest_k": largest, "holds_at": sorted(holds),
+            "fails_at": fails, "answered": answered,
+            "answered_to": max(answered, default=None) if len(answered) < len(own) else None,
             "threshold": row["expected"], "n_texts": row["n_texts"], "method": own[0]["method"] if own else None,
             "note": row["note"]}  # fmt: skip
 
@@ -89,16 +96,22 @@ def again(folder: Path) -> dict[tuple[str, str, str], float]:
 def at_k(overlaps: list[Row], metric: str, mode: str, most: int) -> Row | None:
     """Return the overlap that a verdict comes from at the largest k up to ``most``; None where there is none.
 
-    What the kept candidates cannot answer is too high and stands for no ranking.
+    What the kept candidates cannot answer is too high and stands for no ranking; nor does a figure of a few tensors.
     """
     own = [row for row in overlaps if (row["metric"], row["mode"]) == (metric, mode) and row["method"] in JUDGES
-           and is_answered(row)]  # fmt: skip
+           and _is_judged(row)]  # fmt: skip
     return max((row for row in own if row["k"] <= most), key=lambda row: row["k"], default=None)
 
 
 def is_answered(row: Row) -> bool:
     """Say whether the kept candidates can answer an overlap."""
     return TOO_HIGH not in (row["note"] or "")
+
+
+def _is_judged(row: Row) -> bool:
+    """Say whether a verdict may come from an overlap: it is answered, in half of the tensors or blocks or more."""
+    groups = _GROUPS.search(row["note"] or "")
+    return is_answered(row) and (groups is None or 2 * int(groups[1]) >= int(groups[2]))
 
 
 def _whole(value: float | None) -> int | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import show, tables_judged, tables_scores
+from . import show, tables_judged, tables_scores, tables_setup
 from .analysis import at_one_k
 from .facts_stability import at_k
 from .findings_stability import SHOWN_K
 from .sheet import CODE, NUMBER, TEXT, Table, named, or_dash
 from .study_facts import checkpoint, first_percent, leader, spikes
+from .tables_stability import held_at
 
 
 def overview(facts: Mapping[str, Any]) -> dict[str, Table]:
@@ -42,12 +43,27 @@ def setup(facts: Mapping[str, Any]) -> Table:
         ("calibration texts", f"{show.count(used['n_texts'])}, {show.count(used['n_texts'] - used['n_duplicates'])} "
                               f"of them different, {show.count(used['n_predicted'])} predicted tokens"),
         ("evaluation texts", show.count(texts["evaluation"]["n_texts"])),
+        *_interventions(facts),
+        ("tokens a text at most", tables_setup.longest(facts)),
         ("seed", or_dash(texts["seed"])),
         ("corpus loss (nats per token)", "; ".join(
             f"{value} over {show.count(loss['n_tokens'])} tokens" for value, loss in losses.items()) or "no text read"),
         ("activation spikes", _spikes(facts["superweights"])),
     ], "The corpus loss is the sum of next-token losses over all calibration texts, divided by all predicted tokens; "
        "where scoring passes batch differently, their last digits differ.")  # fmt: skip
+
+
+def _interventions(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the evaluation texts have in common with calibration texts, and what was measured on how many."""
+    shared, known = tables_setup.passages(facts["texts"]), facts["validation"]
+    rows = [(f"of them {shared[0]}", shared[1])] if shared else []
+    if known is None:
+        return [*rows, ("of them used by interventions", "none: no interventions were made")]
+    own = known["unchanged"]
+    told = f"{show.count(own['n_texts'])} ({show.count(own['n_tokens'])} predicted tokens)" if own else show.UNKNOWN
+    rows.append(("of them used by interventions", told))
+    settings = tables_judged.settings(known["verdict"], ("mode", "intervention", "k", "seeds", "draws"))
+    return rows + ([("interventions", settings)] if known["verdict"] else [])
 
 
 def _spikes(known: Mapping[str, Any] | None) -> str:
@@ -76,12 +92,19 @@ def metrics(facts: Mapping[str, Any]) -> Table:
         ])  # fmt: skip
     columns = (("metric", CODE), ("unit", TEXT), *((n, NUMBER) for n in (
         "mean", "max", "max / mean", "Gini coefficient", f"first {show.share(at)} hold" if at else "the first hold")),
-        ("largest component", TEXT), ("first weight", CODE), ("holds up to k", NUMBER), ("halves share", NUMBER),
-        ("damage (nats per token)", NUMBER), ("verdict", TEXT))  # fmt: skip
+        ("largest component (of the total score)", TEXT), ("first weight", CODE), ("holds at k", TEXT),
+        ("two halves (or estimates) share", NUMBER), ("damage (nats per token)", NUMBER),
+        ("verdict", TEXT))  # fmt: skip
     n = show.count(facts["model"]["analysed"]["n_weights"])
-    note = f"Population: all scored weights (at most {n}). Holds: the largest k, over all tensors, at which two halves "
-    note += "of the texts (or two estimates from probes) agree; halves share: Jaccard index of the first weights, at "
-    note += "the k in brackets. Damage: mean over log k of the change of the mean loss on evaluation texts, of the "
+    note = f"Population: all scored weights (at most {n}). Holds at k: over all tensors, where two halves of the texts "
+    note += "(or two estimates from probes) agree, of the k that the kept candidates are enough for; they share: the "
+    note += "Jaccard index of the first weights, with their number k. "
+    again = {row["metric"] for row in (facts["stability"] or {}).get("overlaps", []) if row["method"] == "seeds"}
+    if probed := [name for name in facts["metrics"]
+                  if verdicts.get(name, {}).get("method") == "probes" and name not in again]:  # fmt: skip
+        note += "Estimates are of the same texts: what other texts would change was not measured for "
+        note += f"{show.listed(probed)}. "
+    note += "Damage: mean over log k of the change of the mean loss on evaluation texts, of the "
     note += "ranking over all tensors; the verdict is against matched controls."
     return Table("Metrics", columns, rows, note)
 
@@ -97,8 +120,10 @@ def _holds(facts: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> list[
     if verdict is None or verdict["largest_k"] is None:
         return ["not measured", "-"]
     found = at_k(facts["stability"]["overlaps"], verdict["metric"], "global", SHOWN_K)
-    told = "-" if found is None else f"{show.interval(found['value'], found['low'], found['high'])}, k {found['k']:,}"
-    return [show.count(verdict["largest_k"]), told]
+    if found is None:
+        return [held_at(verdict), "-"]
+    told = f"{show.interval(found['value'], found['low'], found['high'])}, k {found['k']:,}"
+    return [held_at(verdict), told + (", estimates" if found["method"] == "probes" else "")]
 
 
 def _damage(row: Mapping[str, Any] | None) -> list[str]:

@@ -11,18 +11,26 @@ from .sheet import CODE, NUMBER, TEXT, Table
 
 
 def overlap(rows: list[Mapping[str, Any]]) -> Table:
-    """Overlap of the metrics over all tensors."""
+    """Overlap of the metrics over all tensors, beside that of free draws and, where it is known, of stricter ones."""
+    told = at_one_k(rows)
+    strict = any(row["p_by_tensor"] is not None for row in told)
     cells = [
         [row["a"], row["b"], row["k"], show.count(row["shared"]), show.share(row["share"]),
          show.real(row["jaccard"], 3), show.real(row["expected"], 3), show.chance(row["p"]),
+         *([show.real(row["expected_by_tensor"], 3), show.chance(row["p_by_tensor"])] if strict else []),
          show.yes_no(row["complete"])]
-        for row in at_one_k(rows)
+        for row in told
     ]  # fmt: skip
     columns = (("a", CODE), ("b", CODE), *((n, NUMBER) for n in (
-        "k", "shared weights", "of k", "Jaccard", "expected by chance", "p")), ("exact", TEXT))  # fmt: skip
+        "k", "shared weights", "of k", "Jaccard", "expected by chance", "p",
+        *(("expected tensor by tensor", "p tensor by tensor") if strict else ()))), ("exact", TEXT))  # fmt: skip
     note = ("The first k weights of each metric over all tensors. Expected and p: two independent draws of k from the "
-            "same weights (hypergeometric); where a list is too short to be exact, from each tensor apart. Other k: "
-            "overlap.csv.")  # fmt: skip
+            "same weights (hypergeometric); where a list is too short to be exact, from each tensor "
+            "apart. ")  # fmt: skip
+    if strict:
+        note += "Tensor by tensor: draws from each tensor apart, as often as it comes in each list; two metrics that "
+        note += "only agree on which tensors matter share no more than that. "
+    note += "Weights of a row or column are not independent, so that p is too small. Other k: overlap.csv."
     return Table("Overlap between metrics", columns, cells, note)
 
 

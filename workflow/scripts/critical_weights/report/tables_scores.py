@@ -10,7 +10,7 @@ from .sheet import CODE, MODE_WORDS, NUMBER, TEXT, Table, or_dash
 
 
 def top(name: str, metric: Mapping[str, Any]) -> Table:
-    """A metric's best weights."""
+    """A metric's best weights, beside what changing each of them alone did where that was measured."""
     rows = [
         [str(row["rank"]), row["parameter"], row["component"], or_dash(row["layer"]), or_dash(row["row"]),
          or_dash(row["col"]), "-" if row["token"] is None else show.token(row["token"]),
@@ -24,6 +24,10 @@ def top(name: str, metric: Mapping[str, Any]) -> Table:
     columns = (("rank", NUMBER), ("tensor", CODE), ("component", CODE), ("block", NUMBER), ("row", NUMBER),
                ("col", NUMBER), ("token", CODE), (f"score ({metric['units']})", NUMBER), ("weight", NUMBER),
                ("mean gradient (nats per token / weight)", NUMBER))  # fmt: skip
+    alone = [row["alone"] for row in metric["top"]]
+    if any(alone):
+        rows = [[*cells, _alone(own)] for cells, own in zip(rows, alone, strict=True)]
+        columns = (*columns, ("measured alone (nats per token)", NUMBER))
     n, exact = len(rows), metric["top_exact"]
     total = show.count(metric["overall"]["num_weights"])
     if exact == n:
@@ -34,7 +38,27 @@ def top(name: str, metric: Mapping[str, Any]) -> Table:
         )
     if metric["family"] == "curvature":
         note += " Scores are estimates from random probes: a single one may be mostly noise."
-    return Table(f"Best weights by {name}", columns, rows, f"{note} Row is the output and col the input index.")
+    note += f" Row is the output and col the input index.{_alone_note(alone)}"
+    return Table(f"Best weights by {name}", columns, rows, note)
+
+
+def _alone(own: Mapping[str, Any] | None) -> str:
+    if own is None:
+        return "not measured"
+    return "not finite" if own["dnll"] is None else show.interval(own["dnll"], own["low"], own["high"])
+
+
+def _alone_note(alone: list[Mapping[str, Any] | None]) -> str:
+    known = [own for own in alone if own]
+    if not known:
+        return ""
+    values = {own["to"] for own in known}
+    how = f"set to {show.real(values.pop())}" if len(values) == 1 else "changed"
+    texts = show.plural(known[0]["n_texts"], "evaluation text")
+    return (
+        f" Measured alone: change of the mean loss per token on {texts} where this weight is {how}; below 0 the loss "
+        "falls; in brackets 95 % of bootstrap draws of texts."
+    )
 
 
 def _kept(value: float | None, digits: int) -> str:

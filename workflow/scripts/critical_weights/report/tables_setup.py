@@ -35,7 +35,10 @@ def settings(runs: Mapping[str, Any]) -> Table:
             labels.setdefault(entries.get(name, "not set"), []).append(label)
         values = [value if len(labels) == 1 else f"{value} ({', '.join(own)})" for value, own in labels.items()]
         rows.append([name, "; ".join(values)])
-    return Table("Settings", (("setting", CODE), ("value", TEXT)), rows, "From the experiments' config.json.")
+    note = "From the experiments' config.json."
+    if "phase.max_length" in names:
+        note += " phase.max_length is what was asked for; a model that takes less has its texts cut to that (Texts)."
+    return Table("Settings", (("setting", CODE), ("value", TEXT)), rows, note)
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -70,6 +73,7 @@ def model(facts: Mapping[str, Any]) -> Table:
         ("MLP size", known("intermediate_size")),
         ("attention heads (key-value heads)", f"{known('n_heads')} ({known('n_kv_heads')})"),
         ("vocabulary", show.count(facts.get("vocab_size"))),
+        ("longest text that it takes (tokens)", known("max_positions")),
         ("parameter tensors analysed", part("n_tensors")),
         ("weights analysed", part("n_weights")),
         ("1-D tensors (norms, biases)", "analysed" if analysed["include_1d"] else "left out"),
@@ -92,24 +96,56 @@ def components(facts: Mapping[str, Any]) -> Table:
     return Table("Components", columns, rows, note)
 
 
-def texts(facts: Mapping[str, Any]) -> Table:
-    """What was read, dropped, drawn and cut, for both sets of texts."""
+def texts(facts: Mapping[str, Any], study: Mapping[str, Any] | None = None) -> Table:
+    """What was read, dropped, drawn and cut, for both sets of texts.
+
+    Args:
+        facts: on the texts.
+        study: all facts, which know what length was asked for and how many texts the interventions used.
+
+    """
     labels = (
         ("source", "source"), ("texts used", "n_texts"), ("tokens", "n_tokens"), ("predicted tokens", "n_predicted"),
         ("lines read", "n_read"), ("blank, dropped", "n_blank"), ("under two tokens, dropped", "n_too_short"),
-        ("not drawn (beyond max_samples)", "n_not_drawn"), ("cut to max_length", "n_cut"),
+        ("not drawn (beyond max_samples)", "n_not_drawn"), ("cut, being longer", "n_cut"),
         ("duplicates, kept", "n_duplicates"),
     )  # fmt: skip
     both = (facts["calibration"], facts["evaluation"])
     rows = [[label, *(_count_or_text(part.get(key)) for part in both)] for label, key in labels]
+    if study:
+        rows.append(["texts used by interventions", show.MISSING, _count_or_text(_intervened(study["validation"]))])
+    if shared := passages(facts):
+        rows.append([f"texts {shared[0]}", show.MISSING, shared[1]])
     rows.append(["tokens a text: least, median, most",
                  *(", ".join(show.real(part["lengths"][key]) for key in ("min", "median", "max"))
                    for part in both)])  # fmt: skip
     rows.append(["SHA-256 of the texts", *(show.short_hash(part["sha256"]) for part in both)])
-    note = (
-        f"At most {facts['max_samples']:,} texts of at most {facts['max_length']:,} tokens each; seed {facts['seed']}."
-    )
+    length = longest(study) if study else show.count(facts["max_length"])
+    note = f"At most {facts['max_samples']:,} texts of at most {length} tokens each; seed {facts['seed']}."
     return Table("Texts", (("", TEXT), ("calibration", NUMBER), ("evaluation", NUMBER)), rows, note)
+
+
+def longest(study: Mapping[str, Any]) -> str:
+    """Return the tokens that a text has at most, and where more were asked for than the model takes, how many."""
+    used = study["texts"]["max_length"]
+    asked = {run["config"].get("phase", {}).get("max_length") for run in study["experiments"].values()} - {None, used}
+    why = ["the model's limit"] if asked and study["model"].get("max_positions") == used else []
+    why += [f"{show.listed([show.count(n) for n in sorted(asked)])} asked for"] if asked else []
+    return show.count(used) + (f" ({'; '.join(why)})" if why else "")
+
+
+def _intervened(validation: Mapping[str, Any] | None) -> int | None:
+    own = validation["unchanged"] if validation else {"n_texts": 0}
+    return own["n_texts"] if own else None
+
+
+def passages(facts: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return, in words, how many evaluation texts have a passage of a calibration text; None where it is not recorded.
+
+    An evaluation text that is a calibration text was refused before.
+    """
+    known = facts.get("overlap")
+    return known and (f"with {known['run']} tokens in a row of a calibration text", show.count(known["texts"]))
 
 
 def _count_or_text(value: Any) -> str:
@@ -121,9 +157,8 @@ def loss(losses: list[Mapping[str, Any]]) -> Table:
     rows = [[show.real(entry["value"], 6), show.count(entry["n_texts"]), show.count(entry["n_tokens"]),
              ", ".join(entry["metrics"])] for entry in losses]  # fmt: skip
     columns = (("corpus loss (nats per token)", NUMBER), ("texts", NUMBER), ("tokens", NUMBER), ("metrics", CODE))
-    return Table(
-        "Corpus loss", columns, rows, "Sum of next-token losses over all texts, divided by all predicted tokens."
-    )
+    note = "Sum of next-token losses over the calibration texts, divided by the number of predicted tokens."
+    return Table("Corpus loss", columns, rows, note)
 
 
 def definitions(metrics: Mapping[str, Any]) -> Table:

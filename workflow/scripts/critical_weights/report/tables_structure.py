@@ -49,7 +49,7 @@ def named_lines(known: Mapping[str, Any] | None) -> Table:
         for row in (known["lines"] if known else [])
     ]  # fmt: skip
     columns = (("selection", CODE), ("tensor", CODE), ("line", TEXT), *((n, NUMBER) for n in (
-        "expert", "weights held", "of the tensor's", "by chance", "selected in the tensor", "p")))  # fmt: skip
+        "expert", "weights held", "share of the tensor's", "by chance", "selected in the tensor", "p")))  # fmt: skip
     note = "The five lines of each selection that hold most. Weights held: those that no line of its tensor above it "
     note += "holds; their share and chance likewise. p: that any line of the tensor holds as many at random, "
     note += "given for a tensor's best line."
@@ -115,24 +115,26 @@ def _share(row: Mapping[str, Any] | None, n: int) -> str:
 
 def channels(known: Mapping[str, Any] | None) -> Table:
     """Residual channels that recur over blocks."""
-    return _recurring(known, "channels", "channel", "blocks hit", "Residual channels that recur over blocks")
+    return _recurring(known, "channels", ("channel", "blocks"), "Residual channels that recur over blocks")
 
 
 def neurons(known: Mapping[str, Any] | None) -> Table:
     """Neurons that recur over the tensors of their MLP."""
-    return _recurring(known, "neurons", "neuron", "tensors hit", "Neurons that recur within their MLP")
+    return _recurring(known, "neurons", ("neuron", "tensors"), "Neurons that recur within their MLP")
 
 
-def _recurring(known: Mapping[str, Any] | None, part: str, what: str, hits: str, caption: str) -> Table:
+def _recurring(known: Mapping[str, Any] | None, part: str, words: tuple[str, str], caption: str) -> Table:
+    what, where = words
     rows = [
         [row["selection"], or_dash(row["layer"]), or_dash(row["expert"]), str(row["index"]), show.count(row["hits"]),
          show.real(row["expected"], 3), show.chance(row["p"]), show.count(row["weights"]), show.count(row["n"])]
         for row in (known[part]["named"] if known else [])
     ]  # fmt: skip
     columns = (("selection", CODE), *((n, NUMBER) for n in (
-        "block", "expert", what, hits, "by chance", "p", "weights held", "of")))  # fmt: skip
-    note = f"The first few {what}s of each selection by {hits}. p: that any {what} reaches as many at random (an upper "
-    note += "bound)."
+        "block", "expert", what, f"{where} hit", "by chance", "p", "weights held",
+        f"of those selected in {'blocks' if part == 'channels' else 'MLPs'}")))  # fmt: skip
+    note = f"The first few {what}s of each selection by {where} hit. p: that any {what} reaches as many at random (an "
+    note += "upper bound)."
     return Table(caption, columns, rows, note)
 
 
@@ -145,7 +147,7 @@ def tokens(known: Mapping[str, Any] | None) -> Table:
     ]  # fmt: skip
     columns = (("selection", CODE), ("metric", CODE), *((n, NUMBER) for n in (
         "weights in token rows", "of the selection", "rows", "of its score", "in rows of special tokens",
-        "of tokens that no text has")))  # fmt: skip
+        "in rows of tokens that no text has")))  # fmt: skip
     note = "Rows of embeddings and heads; shares of the selection."
     return Table("Selections in rows of tokens", columns, rows, note)
 
@@ -204,5 +206,6 @@ def spikes(known: Mapping[str, Any] | None) -> Table:
         "median over tokens", "largest input", "its col", "text", "token")))  # fmt: skip
     note = "" if not known else (
         f"Population: all tokens of {show.plural(known['texts'], 'text')} ({show.plural(known['tokens'], 'token')}), "
-        "absolute values, the model as it is; the last block is held against the one before it.")  # fmt: skip
+        "absolute values, the model as it is; the last block is held against the one before it. Text and token: "
+        "places of the largest output, from 0.")  # fmt: skip
     return Table("Largest activations by block", columns, rows, note)

@@ -54,7 +54,8 @@ def dates(experiments: Mapping[str, Any]) -> Table:
     ]
     columns = (("experiment", CODE), ("first stage started", TEXT), ("last file written", TEXT),
                ("peak memory", NUMBER))  # fmt: skip
-    note = "UTC. A stage whose scores were kept from an earlier run has its times of then."
+    note = "UTC. A stage whose scores were kept from an earlier run has its times of then. Peak memory: the largest of "
+    note += "all stages."
     return Table("Dates", columns, rows, note)
 
 
