@@ -53,6 +53,7 @@ for (const table of document.querySelectorAll("table[data-filter]")) {
   const told = make("output", { class: "told" });
   const text = make("input", { type: "search", placeholder: "any words" });
   const tools = make("div", { class: "tools" }, make("label", { class: "tool" }, "Filter ", text), told);
+  const paper = table.closest(".table").querySelector(".paper");
   let select = { value: "" };
   if (table.dataset.choose) {
     const names = [...new Set(rows.map((row) => row.cells[0].textContent.trim()))];
@@ -71,10 +72,14 @@ for (const table of document.querySelectorAll("table[data-filter]")) {
       shown += !row.hidden;
     }
     told.textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} rows`;
+    if (!paper) return;
+    const left = shown - paper.dataset.first;
+    paper.hidden = left <= 0;
+    paper.firstElementChild.textContent = `${left.toLocaleString("en")} of ${shown.toLocaleString("en")} rows`;
   };
   text.addEventListener("input", filter);
   if (select.addEventListener) select.addEventListener("change", filter);
-  table.closest(".scroll").before(tools);
+  table.closest(".wide").before(tools);
   filter();
 }
 

@@ -17,7 +17,7 @@ rule report:
         run=stage("report.py"),
         experiments=lambda wildcards: ",".join(e.label for e in configured(wildcards.phase, wildcards.model)),
         interventions=[] if config["interventions"]["enabled"] else "--without-interventions",
-        code=code("report.py", "report/*"),
+        code=code("report.py", "report/*", "report/captions/*"),
     shell:
         "{params.run} --root results --phase {wildcards.phase} --model {wildcards.model}"
         " --experiments {params.experiments} {params.interventions}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, SCORE_FIGURES, draw_times
-from .show import listed
+from .render import TEMPLATES
+
+CAPTIONS = TEMPLATES / "captions"
+"""What each kind of figure shows, in the words of Snakemake's own report."""
 
 SECTIONS_OF_TABLES = {
     "overlap": "overlap", "agreement": "overlap", "rank_density": "overlap", "concentration": "concentration",
@@ -33,19 +37,24 @@ def find_figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[dict[
         ``{"file", "link", "caption"}`` of each; the link is relative to the report's folder.
 
     """
-    found = {
-        label: [_figure(folder, f"{label}/{name}", f"{_words(name, run)}: {label}") for name in run["figures"]]
-        for label, run in facts["experiments"].items()
-    }
+    found = {label: [_of_run(folder, label, name, run) for name in run["figures"]]
+             for label, run in facts["experiments"].items()}  # fmt: skip
     found |= {section: [] for section in (*SECTIONS_OF_TABLES.values(), MAPS, ELSEWHERE)}
     names = [f"analysis/plots/{figure}.png" for figure in (*SCORE_FIGURES, *ANALYSIS_FIGURES)]
     if facts["validation"] is not None:
         names += [f"interventions/plots/{figure}.png" for figure in INTERVENTION_FIGURES]
     for name in names:
         if (folder / name).is_file():
-            caption = f"{_words(name)}: {listed(list(facts['metrics']))}"
-            found[section_of(Path(name).stem)].append(_figure(folder, name, caption))
+            figure = Path(name).stem
+            found[section_of(figure)].append(_figure(folder, name, caption(figure)))
     return found
+
+
+def caption(figure: str) -> str:
+    """Return what a figure shows, without markup and without what of: whole sentences that hold for every model."""
+    first = (CAPTIONS / f"{figure}.rst").read_text(encoding="utf-8").split("\n\n")[0]
+    told = re.split(r"(?<=\.) (?=Of [^.]*\{\{)", first)[0]
+    return " ".join(told.replace("``", "").split())
 
 
 def times_figure(recorded: Mapping[str, Any], title: str) -> str | None:
@@ -81,10 +90,10 @@ def data_uri_of(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
-def _figure(folder: Path, name: str, caption: str) -> dict[str, Any]:
-    return {"file": folder / name, "link": f"../{name}", "caption": caption}
+def _figure(folder: Path, name: str, words: str) -> dict[str, Any]:
+    return {"file": folder / name, "link": f"../{name}", "caption": words}
 
 
-def _words(name: str, run: Mapping[str, Any] | None = None) -> str:
-    stem = Path(name).stem.removeprefix(f"{run['metric']}_k{run['k']}_" if run else "")
-    return stem.replace("_", " ").capitalize()
+def _of_run(folder: Path, label: str, name: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    kind = Path(name).stem.removeprefix(f"{run['metric']}_k{run['k']}_")
+    return _figure(folder, f"{label}/{name}", f"{caption(kind)} Of {label}.")

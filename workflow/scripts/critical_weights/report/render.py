@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from ..errors import CriticalWeightsError
 from ..provenance import CODE
@@ -46,7 +47,7 @@ def _environment(templates: Path, escape: bool) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"md": markdown, "cell": cell, "anchor": anchor}
+    environment.filters |= {"md": markdown, "cell": cell, "anchor": anchor, "foldable": foldable, "looks": looks}
     return environment
 
 
@@ -65,6 +66,38 @@ def cell(text: str, kind: str) -> str:
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if "`" in text else ""
     return f"{fence}{pad}{text}{pad}{fence}".replace("|", "\\|")
+
+
+def foldable(text: str, kind: str) -> Markup:
+    """Return a cell, heading or path in HTML: where a line may end in it is said by ``<wbr>``, which nobody copies.
+
+    A figure may be parted from its bounds, a folder from what is in it, one name from the next, a single one after an
+    underscore. A number or date inside words is kept whole: a browser would end a line after its hyphen.
+    """
+    marked = str(escape(text))
+    if kind == "number":
+        return Markup(marked.replace(" (", " <wbr>("))
+    if kind == "text":
+        return Markup(re.sub(r"\d[\d.]*(?:e-\d+|-\d\d-\d\d\S*)", r"<span>\g<0></span>", marked))
+    if kind == "path":
+        return Markup(marked.replace("/", "/<wbr>"))
+    if ", " in marked:
+        return Markup(marked.replace(", ", ', <wbr class="list">'))
+    return Markup(re.sub(r"_(?=[^\W\d_])", "_<wbr>", marked) if len(marked) > SHORT else marked)
+
+
+def looks(text: str, kind: str) -> str:
+    """Return the classes of a table's cell; a number, the most frequent by far, has none."""
+    if kind == "number":
+        return ""
+    long = " long" if kind == "text" and len(text) > LONG else ""
+    parts = text.split() if kind == "text" else re.split(r"[\s_]+", text)
+    return kind + long + (" solid" if max(map(len, parts), default=0) > SOLID else "")
+
+
+SHORT, SOLID, LONG = 10, 30, 40
+"""A name of no more characters is not folded; a hash or path with more in a row may be cut anywhere; a text of more
+gets a wide column."""
 
 
 def anchor(text: str) -> str:
