@@ -77,18 +77,28 @@ def test_ratio_of_two_cells(tables):
     assert (row["verdict"], row["reason"]) == ("not applicable", "the ratio is to a value of 0")
 
 
-@pytest.mark.parametrize(
-    "of, test, threshold, verdict",
-    [("m", ">=", 3, "pass"), ("below", ">=", 3, "pass"), ("deeper", ">=", 3, "fail"), ("m", "<", 3, "fail")],
-)
-def test_a_ratio_to_a_value_below_0_is_judged_as_so_many_times_that_value(tables, of, test, threshold, verdict):
+@pytest.mark.parametrize("test, threshold, verdict", [(">=", 3, "pass"), (">", 3, "pass"), ("<", 3, "fail")])
+def test_a_ratio_to_a_value_below_0_is_judged_as_so_many_times_that_value(tables, test, threshold, verdict):
     """Controls that do no damage: any damage is at least three times theirs, though the ratio is below 0."""
-    sides = {"where": {"quantity": "gini"}, "of": {"metric": of}, "to": {"metric": "below"}}
+    sides = {"where": {"quantity": "gini"}, "of": {"metric": "m"}, "to": {"metric": "below"}}
     row = judged(tables, **sides, test=test, threshold=threshold)
-    assert row["value"] == pytest.approx({"m": -8, "below": 1, "deeper": 4}[of])
+    assert row["value"] == pytest.approx(-8)
     assert row["verdict"] == verdict
     assert f"against {-0.1 * threshold:.4g}" in row["reason"]
-    assert judged(tables, **sides, test="between", threshold=[-9, -7])["verdict"] == ("pass" if of == "m" else "fail")
+    assert judged(tables, **sides, test="between", threshold=[-9, -7])["verdict"] == "pass"
+    assert judged(tables, **sides, test="between", threshold=[1, 9])["verdict"] == "fail"
+
+
+@pytest.mark.parametrize("test, threshold", [(">=", 3), (">", 0), ("<", 3), ("<=", 5), ("between", [0, 5])])
+@pytest.mark.parametrize("of, figures", [("below", "-0.1 and -0.1"), ("deeper", "-0.4 and -0.1"),
+                                         ("zero", "0 and -0.1")])  # fmt: skip
+def test_a_ratio_of_two_values_that_are_not_above_0_is_not_judged(tables, of, figures, test, threshold):
+    """Neither did any damage: four times none is no damage, whatever the ratio of the two numbers."""
+    sides = {"where": {"quantity": "gini"}, "of": {"metric": of}, "to": {"metric": "below"}}
+    row = judged(tables, **sides, test=test, threshold=threshold)
+    assert row["verdict"] == "not applicable"
+    assert pd.isna(row["value"])
+    assert row["reason"] == f"a ratio says nothing where neither value is above 0 ({figures})"
 
 
 @pytest.mark.parametrize("k", [100, "100", 100.0])

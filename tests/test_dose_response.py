@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from critical_weights.errors import TableError
-from critical_weights.plots.dose_response import build, dose_table
+from critical_weights.plots.dose_response import KINDS, build, dose_table
 from critical_weights.plots.save import save
 from critical_weights.tables.interventions import INTERVENTIONS_TABLE
 
@@ -64,3 +64,38 @@ def test_without_a_ladder() -> None:
     """Nothing to draw is one line."""
     with pytest.raises(TableError, match="no ladder"):
         build(made_up().iloc[:0])
+
+
+def said(table: pd.DataFrame) -> str:
+    return " ".join(text.get_text() for text in build(table, "tiny, p2").figure.texts).replace("\n", " ")
+
+
+def test_where_no_damage_is_finite_the_figure_says_so(tmp_path: Path) -> None:
+    """The ladder was measured, and no text kept a finite loss: words and an empty table, not an end of the run."""
+    table = made_up().assign(dnll=float("nan"), low=float("nan"), high=float("nan"))
+    why = "No condition of the ladder left a text with a finite loss."
+    assert why in said(table)
+    assert "tiny, p2" in said(table)
+    picture, *_ = save(build(table), tmp_path / "figure.png", 60)
+    assert picture.stat().st_size > 0
+    assert len(build(table).data) == 0
+
+
+def test_a_list_alone_has_no_panel_and_the_figure_says_why() -> None:
+    """A list of one's own is no metric: the figure is of the metrics, and its table still holds the list."""
+    own = made_up(1).assign(metric="mine", mode="list")
+    assert "The ladder holds lists alone, which have no panel." in said(own)
+    broken = made_up(1).assign(dnll=float("nan"))
+    both = pd.concat([broken, own])
+    assert "No condition of a metric's ladder left a text with a finite loss; lists have no panel." in said(both)
+    assert set(build(both).data["metric"]) == {"mine"}
+
+
+def test_a_metric_without_a_finite_top_comes_last_and_costs_no_entry_of_the_legend() -> None:
+    """Its controls are drawn; beside it the others stay in the order of their damage."""
+    table = made_up()
+    table.loc[(table["metric"] == "m2") & (table["kind"] == "top"), ["dnll", "low", "high"]] = float("nan")
+    figure = build(table).figure
+    assert [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")] == ["m3", "m1", "m0", "m2"]
+    entries = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert entries == [KINDS[kind][0] for kind in ("top", "matched", "random")]

@@ -15,6 +15,7 @@ from critical_weights.errors import TextError
 from critical_weights.needs import (
     TEXT_ENDINGS,
     beyond_candidates,
+    missing_lists,
     missing_tasks,
     missing_texts,
     paths_with_braces,
@@ -95,6 +96,48 @@ def test_a_missing_folder_of_own_tasks_is_told_where_tasks_are_configured(
     assert told("nowhere") == told("~/mine", "t") == missing_tasks(complete({"downstream": {"tasks": ["t"]}})) == []
     assert told("nowhere", "t") == ["downstream.include_path: there is no folder nowhere."]
     assert "is a file, not a folder" in told("~/file", "t")[0]
+
+
+def test_missing_lists_are_told_of_the_comparisons_that_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("here.csv", "there.csv"):
+        (tmp_path / name).touch()
+    made = "results/p2/gpt2/mag_global_k1/top_weights.csv"
+    compare = {"good": ["here.csv", made], "bad": ["her.csv", "there.csv"], "dot": {"lists": [".", "here.csv"]}}
+    config = complete({"compare": compare})
+
+    def told(*names: str) -> list[str]:
+        files = [f"results/compare/{name}/{table}.csv" for name in names for table in ("overlap", "structure")]
+        return [str(error) for error in missing_lists([*files, "results/p2/gpt2/model.json"], config)]
+
+    assert told() == told("good") == []
+    bad, dot = "compare.bad: there is no list her.csv. Did you mean", "compare.dot: . is a folder, not a file."
+    assert told("good", "dot", "bad")[0] == dot
+    assert told("bad")[0].startswith(bad)
+    assert "here.csv" in told("bad")[0].removeprefix(bad)
+    assert [len(told("bad")), len(told("dot", "bad"))] == [1, 2]
+
+
+def test_a_comparison_without_its_list_stops_none_but_itself(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).touch()
+    own = {"compare": {"study": ["a.csv", "b.csv"], "bad": ["a.csv", "aa.csv"]}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+    workflow = ("--snakefile", str(ROOT / "Snakefile"), "--configfile", "own.yaml")
+    done = dry_run(tmp_path, "results/compare/study", "results/p2/bundled/model.json", *workflow)
+    assert done.returncode == 0, done.stderr
+    for words, told in (
+        (["results/compare/stduy"], "unknown comparison 'stduy'. Did you mean study?"),
+        (["results/compare/bad"], "compare.bad: there is no list aa.csv. Did you mean a.csv"),
+        (["all"], "compare.bad: there is no list aa.csv"),
+        ([], "compare.bad: there is no list aa.csv"),
+    ):
+        done = dry_run(tmp_path, *words, *workflow)
+        assert done.returncode == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert told in line
 
 
 def test_paths_with_braces_are_told_with_their_places() -> None:

@@ -393,6 +393,36 @@ def test_stability_draws_value_interval_chance_and_threshold():
     assert "100 calibration texts" in drawn_text(drawn.figure)
 
 
+def test_stability_tells_the_bands_of_seeds_apart():
+    """Seeds are few: their band goes from the lowest to the highest, and their number is none of draws."""
+    table = made.stability(["obd"])
+    seeds = table[(table["method"] == "bootstrap") & (table["quantity"] == "jaccard")].assign(method="seeds", n=2)
+    resampled = "bands: from the 2.5 % to the 97.5 % quantile over 100 draws"
+    other = "from the lowest to the highest of"
+    for drawn, expected in (
+        (table, f"{resampled}."),
+        (pd.concat([table, seeds]), f"{resampled}, {other} 2 other seeds."),
+        (
+            pd.concat([table, seeds.assign(n=range(1, len(seeds) + 1))]),
+            f"{resampled}, {other} 1 to {len(seeds)} other seeds.",
+        ),
+        (seeds.assign(n=1), f"bands: {other} 1 other seed."),
+    ):
+        assert expected in drawn_text(build("stability_by_k", drawn).figure).replace("\n", " ")
+    table.loc[table["method"] == "halves", "n"] = 50
+    assert "over 50 to 100 draws." in drawn_text(build("stability_by_k", table).figure).replace("\n", " ")
+
+
+def test_lorenz_curves_are_of_the_weights_that_have_a_score():
+    """A tensor that a metric skips is in the analysed set all the same, and not in the curve."""
+    table = made.concentration(made.NAMES[:2])
+    assert "Over all 1,000,000 scored weights." in drawn_text(build("lorenz_curves", table).figure)
+    table.loc[table["metric"] == made.NAMES[0], "weights"] = 900_000
+    assert "Over all 900,000 to 1,000,000 scored weights (by metric)." in drawn_text(
+        build("lorenz_curves", table).figure
+    )
+
+
 def test_spikes_draw_the_largest_activation_of_each_round():
     table = made.spike_profile(blocks=4, rounds=2)
     inputs, outputs = build("spikes_by_block", table).figure.axes[:2]

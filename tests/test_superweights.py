@@ -200,6 +200,51 @@ def test_a_matrix_behind_the_mlp_is_not_its_last_one() -> None:
     assert not missing
 
 
+def linear_facts(shapes: dict[str, tuple[int, int]]) -> dict[str, Any]:
+    """Return the facts of Linear modules in blocks of hidden size 8, by name from the block's number on."""
+    tensors = [
+        {"name": f"model.layers.{name}.weight", "layer": int(name[0]), "kind": "linear", "shape": shape,
+         "axes": ["row", "col"]}
+        for name, shape in shapes.items()
+    ]  # fmt: skip
+    return {"hidden_size": 8, "n_layers": 1 + max(t["layer"] for t in tensors), "tensors": tensors}
+
+
+@pytest.mark.parametrize("last", ["o_proj", "out_proj"])
+def test_the_output_of_a_mixer_is_no_mlp_whatever_the_module_is_called(last: str) -> None:
+    """Of hybrids a block may be a Mamba mixer or attention alone, under a name that does not say attention."""
+    ends = {f"{block}.mixer.{last}": (8, 16) for block in range(2)}
+    why = "no matrix of an MLP has outputs of the hidden size"
+    found, missing = down_projections(linear_facts(ends))
+    assert (found, missing) == ({}, {0: why, 1: why})
+    # As the shared MLP of Granite's hybrid: no table of roles knows its name, and the mixer comes behind it.
+    found, missing = down_projections(linear_facts({"0.shared_mlp.output_linear": (8, 12), **ends}))
+    assert [t["name"] for t in found.values()] == ["model.layers.0.shared_mlp.output_linear.weight"]
+    assert missing == {1: why}
+
+
+def test_a_block_of_a_hybrid_that_has_no_mlp_has_no_other_matrix_instead() -> None:
+    """As in Nemotron-H and Zamba: attention's q has outputs of the hidden size, and so has a matrix behind all."""
+    shapes = {
+        "0.mixer.up_proj": (32, 8), "0.mixer.down_proj": (8, 32), "1.mixer.q_proj": (8, 8), "1.mixer.o_proj": (8, 8),
+        "2.mamba.out_proj": (8, 16), "2.linear": (8, 8), "3.feed_forward.down_proj": (8, 32), "3.linear": (8, 8),
+    }  # fmt: skip
+    found, missing = down_projections(linear_facts(shapes))
+    names = {layer: own["name"].split(".", 3)[3] for layer, own in found.items()}
+    assert names == {0: "mixer.down_proj.weight", 3: "feed_forward.down_proj.weight"}
+    assert sorted(missing) == [1, 2]
+    found, missing = down_projections(facts_for(odd_model("zamba2")))
+    assert {t["name"].rsplit(".", 2)[1] for t in found.values()} == {"down_proj"}
+    assert sorted([*found, *missing]) == [0, 1, 2, 3]
+
+
+def test_the_mlp_of_bert_ends_in_a_matrix_that_is_called_as_attention_of_others() -> None:
+    """Its ``output.dense`` stands beside ``attention.output.dense``; Pythia has an ``attention.dense``."""
+    tensors, missing = down_projections(facts_for(odd_model("roberta")))
+    assert [t["name"] for t in tensors.values()] == [f"roberta.encoder.layer.{n}.output.dense.weight" for n in range(4)]
+    assert not missing
+
+
 def test_conv1d_has_rows_and_columns_the_right_way_round() -> None:
     model = tiny_model("gpt2", num_hidden_layers=BLOCKS)
     mlp = model.transformer.h[1].mlp

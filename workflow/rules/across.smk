@@ -19,6 +19,8 @@ rule across:
         ENVIRONMENT
     params:
         run=stage("across.py"),
+        # The stores come in their order, which the tables keep, and inputs are compared sorted.
+        models=lambda wildcards: phases_and_models(),
         checkpoints=checkpoint_options,
         code=code("across.py"),
     shell:

@@ -20,7 +20,7 @@ rule fetch_texts:
     params:
         run=stage("fetch_texts.py"),
         options=dataset_options,
-        files=lambda wildcards, input: own_files_told(input),
+        files=lambda wildcards: own_files_told(dataset_files(wildcards)),
     shell:
         "{params.run} {params.options:q} --output {output.texts} --record {output.record}"
         " --log {log} --label {wildcards.phase}/{wildcards.use}"

@@ -7,7 +7,7 @@ wildcard_constraints:
 
 rule compare:
     input:
-        lists=lambda wildcards: COMPARISONS[wildcards.comparison].lists,
+        lists=compared_lists,
         facts=compared_facts,
     output:
         overlap="results/compare/{comparison}/overlap.csv",
@@ -21,7 +21,9 @@ rule compare:
     params:
         run=stage("compare.py"),
         model=compared_model,
-        files=lambda wildcards, input: own_files_told(input.lists),
+        # Made from wildcards alone: what is made from input reruns nothing, and inputs are compared sorted.
+        lists=compared_lists,
+        files=lambda wildcards: own_files_told(compared_lists(wildcards)),
         code=code("compare.py"),
     shell:
         "{params.run} --lists {input.lists:q} {params.model} --overlap {output.overlap} --structure {output.structure}"

@@ -9,6 +9,10 @@ if mistakes := comparison_errors(config):
 COMPARISONS = comparisons(config)
 
 
+def compared_lists(wildcards):
+    return COMPARISONS[wildcards.comparison].lists
+
+
 def compared_facts(wildcards):
     file = facts_file(config, COMPARISONS[wildcards.comparison].model)
     return [file] if file else []

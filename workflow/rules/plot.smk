@@ -62,6 +62,8 @@ rule plot_scores:
         ENVIRONMENT
     params:
         run=stage("plot.py"),
+        # The figures have their order, and inputs are compared sorted.
+        experiments=lambda wildcards: [e.label for e in configured(wildcards.phase, wildcards.model)],
         figures=SCORE_FIGURES,
         pictures=lambda wildcards, output: pictures(output),
         dpi=config["figures"]["dpi"],

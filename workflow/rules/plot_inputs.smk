@@ -1,6 +1,6 @@
 """What the rules of plot.smk read and are told."""
 
-from critical_weights.plots import SCORE_FIGURES
+from critical_weights.plots import ANALYSIS_FIGURES, RUN_FIGURES, SCORE_FIGURES
 
 # Figures over the metrics of one phase and model, by the stage behind their tables: each stage's own can be had without
 # running the others.

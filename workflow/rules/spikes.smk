@@ -28,7 +28,7 @@ rule spikes:
             f"--{key.replace('_', '-')}={value}" for key, value in sorted(config["superweights"].items())
         ],
         dtype=lambda wildcards: configs.resolve(config, wildcards.phase, wildcards.model, "forward")["scoring"]["dtype"],
-        version=SCORING_VERSION,
+        version=SPIKES_VERSION,
     shell:
         "HF_HUB_OFFLINE=1 {params.run} --record {input.record} --facts {input.facts} --tokens {input.tokens}"
         " {params.options} --dtype {params.dtype} --device {params.device} --placement {params.placement}"

@@ -16,6 +16,8 @@ rule stability:
         ENVIRONMENT
     params:
         run=stage("stability.py"),
+        # Notes name their seeds in this order, and inputs are compared sorted.
+        others=stores_of_other_seeds,
         options=[f"--{key}={value}" for key, value in config["stability"].items()],
         code=code("stability.py"),
     shell:

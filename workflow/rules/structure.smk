@@ -18,6 +18,8 @@ rule structure:
         ENVIRONMENT
     params:
         run=stage("structure.py"),
+        # The table has their order, and inputs are compared sorted.
+        experiments=lambda wildcards: [e.label for e in configured(wildcards.phase, wildcards.model)],
         code=code("structure.py"),
     shell:
         "{params.run} --rankings {input.rankings} --stores {input.stores} --facts {input.facts}"

@@ -10,6 +10,7 @@ from snakemake.cli import get_argument_parser
 from critical_weights.compare.config import compared_sources
 from critical_weights.needs import (
     beyond_candidates,
+    missing_lists,
     missing_models,
     missing_tasks,
     missing_texts,
@@ -43,8 +44,8 @@ def checked_targets(words):
         wanted += [*small_results(), *all_comparisons()]
         errors += [] if EXPERIMENTS or COMPARISONS else [nothing_configured("rule all")]
     wanted += compared_sources(wanted, config)
-    errors += [*missing_models(wanted, config), *missing_texts(wanted, config), *missing_tasks(config)]
-    errors += paths_with_braces(config)
+    errors += [*missing_models(wanted, config), *missing_texts(wanted, config), *missing_lists(wanted, config)]
+    errors += [*missing_tasks(config), *paths_with_braces(config)]
     if errors:
         stop(*errors)
     for warning in beyond_candidates(wanted, config):

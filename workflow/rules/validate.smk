@@ -25,10 +25,10 @@ rule validate:
         mem_mb=asks_memory_whole,
         runtime=asks_minutes,
     params:
+        **LISTS_TOLD,
         run=stage("validate.py"),
         device=device,
         options=validation_options,
-        version=lambda wildcards, input: validation_version(input.lists),
     shell:
         "HF_HUB_OFFLINE=1 {params.run} --record {input.record} --facts {input.facts} --tokens {input.tokens}"
         " --evaluation-tokens {input.evaluation} --stores {input.stores} --lists {input.lists:q} {params.options:q} --device {params.device}"

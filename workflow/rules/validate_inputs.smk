@@ -13,9 +13,14 @@ VALIDATION_TABLES = ("interventions", "texts", "single_weights", "single_scores"
 INTERVENTION_LISTS = [str(Path(path).expanduser()) for path in config["interventions"]["lists"]]
 
 
-def validation_version(lists):
-    """Return the version of the code and, where there are lists, of the user's own among them."""
-    return [SCORING_VERSION, own_files_told(lists)] if lists else SCORING_VERSION
+def validation_lists(wildcards):
+    """Return the user's lists in their order, since inputs are compared sorted, and what tells their files apart."""
+    return [*INTERVENTION_LISTS, own_files_told(INTERVENTION_LISTS)]
+
+
+# A parameter more measures everything again that was measured without it: only where there are lists. The version of the
+# code is none, since facts, tokens and scores, which all have it, are inputs.
+LISTS_TOLD = {"lists_told": validation_lists} if INTERVENTION_LISTS else {}
 
 
 def validation_threads(wildcards):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .compare.config import comparisons_of
 from .config import experiments, text_file
 from .errors import ConfigError, near_names, no_file
 from .names import Experiment, parse_experiment
@@ -56,6 +57,19 @@ def missing_texts(files: Iterable[str], config: Mapping[str, Any]) -> list[Confi
             elif file and file.suffix not in TEXT_ENDINGS:
                 errors.append(ConfigError(place, got=file, expected=f"a file that ends in {' or '.join(TEXT_ENDINGS)}"))
     return errors
+
+
+def missing_lists(files: Iterable[str], config: Mapping[str, Any]) -> list[ConfigError]:
+    """Return an error for each list that is not there, of the comparisons that the results belong to.
+
+    A list below ``results/`` may be one that the workflow makes: its own rule tells what is wrong with it.
+    """
+    return [
+        no_file(f"compare.{one.name}", path, "*.csv", "list")
+        for one in comparisons_of(files, config)
+        for path in map(Path, one.lists)
+        if path.parts[:1] != ("results",) and not path.is_file()
+    ]
 
 
 def missing_tasks(config: Mapping[str, Any]) -> list[ConfigError]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
-
-import numpy as np
 
 from ..errors import RankingError, unknown
 
 
 @dataclass(frozen=True)
 class LlamaSizes:
-    """Sizes of a model of the Llama family: no biases, the head not tied to the embedding."""
+    """Sizes of a model of the Llama family, of a hub repository: no biases, the head not tied to the embedding."""
 
+    repo: str
     model_type: str
     vocabulary: int
     hidden: int
@@ -25,11 +25,11 @@ class LlamaSizes:
 
 
 KNOWN_SIZES = {
-    "llama31_8b": LlamaSizes("llama", 128_256, 4096, 14_336, 32, 32, 8, 128),
-    "mistral_7b": LlamaSizes("mistral", 32_000, 4096, 14_336, 32, 32, 8, 128),
-    "tinyllama_1_1b": LlamaSizes("llama", 32_000, 2048, 5632, 22, 32, 4, 64),
+    "llama31_8b": LlamaSizes("meta-llama/Llama-3.1-8B", "llama", 128_256, 4096, 14_336, 32, 32, 8, 128),
+    "mistral_7b": LlamaSizes("mistralai/Mistral-7B-v0.1", "mistral", 32_000, 4096, 14_336, 32, 32, 8, 128),
+    "tinyllama_1_1b": LlamaSizes("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "llama", 32_000, 2048, 5632, 22, 32, 4, 64),
 }
-"""By the name that the default config has for the model. Source: the published configs."""
+"""By the name that the default config has for the repository. Source: the published configs."""
 
 
 def known_facts(model: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def known_facts(model: str) -> dict[str, Any]:
     places += [("model.norm", None, (s.hidden,)), ("lm_head", None, (s.vocabulary, s.hidden))]
     tensors = [
         {
-            "name": f"{path}.weight", "position": position, "shape": list(shape), "numel": int(np.prod(shape)),
+            "name": f"{path}.weight", "position": position, "shape": list(shape), "numel": prod(shape),
             "layer": layer, "component": path.rsplit(".", 1)[-1],
             "kind": "norm" if len(shape) == 1 else "embedding" if path.endswith("embed_tokens") else "linear",
             "axes": ["row", "col"][: len(shape)], "tied_to": [], "analysed": len(shape) > 1,

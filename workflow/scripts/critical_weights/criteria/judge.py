@@ -86,6 +86,9 @@ def _judge(one: Criterion, frame: pd.DataFrame | None) -> dict[str, Any]:
         other = found[1][0]
         if other == 0:
             return row | {"verdict": "not applicable", "reason": "the ratio is to a value of 0"}
+        if value <= 0 and other < 0:  # neither did damage: of two gains the larger one has the larger ratio
+            reason = f"a ratio says nothing where neither value is above 0 ({value:.4g} and {other:.4g})"
+            return row | {"verdict": "not applicable", "reason": reason}
         value = value / other
         if other > 0 or one["test"] == "between":
             judged = value

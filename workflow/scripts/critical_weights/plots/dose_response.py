@@ -10,6 +10,7 @@ from matplotlib.ticker import NullLocator
 from ..errors import TableError
 from ..metrics import METRICS_BY_PATH
 from .save import Drawn
+from .small_multiples import nothing
 from .style import DARK, MUTED, SIGNED_POWERS, log_axis, new_axes, new_figure, styled, words
 from .wording import count, short
 
@@ -20,6 +21,7 @@ KINDS = {
     "bottom": ("bottom k", "#009E73", "D", "none"),
 }
 """What is drawn: label, colour, marker, line."""
+_HEADING = "damage by number of changed weights"
 _COLUMNS = 3
 _PANEL_INCHES = 2.0
 
@@ -33,22 +35,27 @@ def dose_table(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         ``metric, mode, kind, k, intervention, dnll`` (of controls the mean over seeds), ``low, high`` (of the top and
         bottom the bootstrap interval over texts; of controls the lowest and highest bound over the seeds), ``seeds,
-        n_texts, n_tokens``. A control that is smaller than its selection, for want of other weights, is left out.
+        n_texts, n_tokens``. A control that is smaller than its selection, for want of other weights, is left out, and
+        so is a damage that is not finite.
 
     Raises:
         TableError: there is no ladder.
 
     """
-    table = table[~_is_short(table)]
-    rows = table[(table["part"] == "ladder") & table["kind"].isin(KINDS) & table["dnll"].notna()]
+    rows = _ladder(table[~_is_short(table)])
     if rows.empty:
         raise TableError("the table of interventions holds no ladder")
+    rows = rows[rows["dnll"].notna()]
     keys = ["metric", "mode", "kind", "k"]
     found = rows.groupby(keys, sort=False).agg(
         intervention=("intervention", "first"), dnll=("dnll", "mean"), low=("low", "min"), high=("high", "max"),
         seeds=("seed", "nunique"), n_texts=("n_texts", "first"), n_tokens=("n_tokens", "first"),
     )  # fmt: skip
     return found.reset_index()
+
+
+def _ladder(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["part"] == "ladder") & table["kind"].isin(KINDS)]
 
 
 def _is_short(table: pd.DataFrame) -> pd.Series:
@@ -89,22 +96,28 @@ def draw_metric(points: pd.DataFrame, linear: float, ax: Axes | None = None) -> 
 
 
 def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
-    """Draw the figure: a panel a metric and mode, the largest damage first, all with the same axes."""
+    """Draw the figure: a panel a metric and mode, the largest damage first, all with the same axes.
+
+    A metric whose top has no finite damage comes last; where none has any damage, the figure says why.
+    """
     points = dose_table(table)
     groups = {key: own for key, own in points.groupby(["metric", "mode"], sort=False) if key[1] != "list"}
+    if not groups:
+        return nothing(_HEADING, _why_nothing(table, points), points, title)
     reached = {key: own.loc[own["kind"] == "top", "dnll"].max() for key, own in groups.items()}
-    order = sorted(groups, key=lambda key: -reached[key])
+    order = sorted(groups, key=lambda key: (np.isnan(reached[key]), -reached[key]))  # NaN is in no order
     rows = -(-len(order) // _COLUMNS)
     modes = {mode for _, mode in order}
     linear = _linear(points)
     with styled():
         figure = new_figure(1.5 + _PANEL_INCHES * rows)
         grid = figure.add_gridspec(rows + 1, _COLUMNS, height_ratios=[0.08, *[1] * rows])
-        legend, first = figure.add_subplot(grid[0, :]), None
+        legend, first, entries = figure.add_subplot(grid[0, :]), None, {}
         for place, (metric, mode) in enumerate(order):
             row, column = divmod(place, _COLUMNS)
             ax = first = figure.add_subplot(grid[row + 1, column], sharex=first, sharey=first)
-            draw_metric(groups[metric, mode], linear, ax)
+            handles, labels = draw_metric(groups[metric, mode], linear, ax).get_legend_handles_labels()
+            entries |= dict(zip(labels, handles, strict=True))
             name = METRICS_BY_PATH[metric].name if metric in METRICS_BY_PATH else metric  # as the other figures have it
             ax.set_title(short(name if len(modes) == 1 else f"{name}, {mode}"), color=DARK)
             ax.tick_params(labelleft=column == 0, labelbottom=place + _COLUMNS >= len(order))
@@ -114,11 +127,20 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
                 ax.set_ylabel("change of the loss\n[nats per token]")
         legend.axis("off")
         # A panel of its own, whose width the layout does not give to one metric's panel.
-        legend.legend(*first.get_legend_handles_labels(), loc="center left", ncols=len(KINDS), borderaxespad=0)
+        labels = [label for label, *_ in KINDS.values() if label in entries]
+        legend.legend([entries[label] for label in labels], labels, loc="center left", ncols=len(KINDS),
+                      borderaxespad=0)  # fmt: skip
         legend.get_legend().set_in_layout(False)
-        words(figure, "damage by number of changed weights", [_population(points)], title,
+        words(figure, _HEADING, [_population(points)], title,
               _notes(points, linear, bool(_is_short(table).any())))  # fmt: skip
     return Drawn(figure, points)
+
+
+def _why_nothing(table: pd.DataFrame, points: pd.DataFrame) -> str:
+    if (_ladder(table)["mode"] == "list").all():
+        return "The ladder holds lists alone, which have no panel."
+    whose, lists = ("the", "") if points.empty else ("a metric's", "; lists have no panel")
+    return f"No condition of {whose} ladder left a text with a finite loss{lists}."
 
 
 def _linear(points: pd.DataFrame) -> float:

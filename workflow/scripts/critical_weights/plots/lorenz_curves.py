@@ -101,5 +101,6 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
 
 def _population(curves: pd.DataFrame) -> str:
     low, high = int(curves["weights"].min()), int(curves["weights"].max())
-    n = f"{high:,}" if low == high else f"{low:,} to {high:,} (by metric)"
-    return f"Over all {n} weights of the analysed set."
+    if low == high:
+        return f"Over all {high:,} scored weights."
+    return f"Over all {low:,} to {high:,} scored weights (by metric)."

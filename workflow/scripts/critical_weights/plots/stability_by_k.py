@@ -48,7 +48,8 @@ def stability_table(table: pd.DataFrame) -> pd.DataFrame:
 def draw_metric(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
     """Draw a line a method with a band from its 2.5 % to its 97.5 % quantile, log x; chance level and threshold.
 
-    Where the kept candidates cannot tell, and the figure is too high, the marker is hollow and there is no band.
+    Of seeds, which are few, the band goes from the lowest to the highest. Where the kept candidates cannot tell, and
+    the figure is too high, the marker is hollow and there is no band.
 
     Args:
         rows: one metric of :func:`stability_table`.
@@ -110,7 +111,23 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         texts = table["n_texts"].dropna().unique()
         n = f" of {int(texts[0])} calibration texts" if len(texts) == 1 else ""
         lines = [f"Jaccard index of the first k weights of all tensors between two rankings{n}; "
-                 f"bands: from the 2.5 % to the 97.5 % quantile over {int(rows['n'].min())} to "
-                 f"{int(rows['n'].max())} draws."]  # fmt: skip
+                 f"bands: {', '.join(_bands(rows))}."]  # fmt: skip
         notes = [f"Without a curve: {', '.join(without)}."] if without else []
         return finish(made, rows, _HEADING, lines, title, notes)
+
+
+def _bands(rows: pd.DataFrame) -> list[str]:
+    """Say what the bands are: quantiles over draws; of seeds, of which there are too few for quantiles, the ends."""
+    seeds = rows["method"] == "seeds"
+    said = []
+    if not seeds.all():
+        said.append(f"from the 2.5 % to the 97.5 % quantile over {_span(rows.loc[~seeds, 'n'])} draws")
+    if seeds.any():
+        n = rows.loc[seeds, "n"]
+        said.append(f"from the lowest to the highest of {_span(n)} other seed{'' if n.max() == 1 else 's'}")
+    return said
+
+
+def _span(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(high) if low == high else f"{low} to {high}"

@@ -21,7 +21,8 @@ CRITERIA = Table(
         Column("threshold", "str", "what the value is held against; two numbers for between"),
         Column("value", "float64", "the figure, or the ratio of two", optional=True),
         Column("n", "int64", "rows that match and have a value", "rows"),
-        Column("verdict", "str", "pass, fail, not run (there is no such table), not applicable (no row or no value)"),
+        Column("verdict", "str", "pass, fail, not run (there is no such table), not applicable (no row, no value, "
+               "or a ratio of two values of which none is above 0)"),
         Column("reason", "str", "why there is no value, or how else it was judged", optional=True),
     ),
 )  # fmt: skip
