@@ -13,7 +13,8 @@ import pytest
 from critical_weights.archive import build as archive_module
 from critical_weights.archive.build import make_archive, zip_info
 from critical_weights.archive.compare import compare_archives
-from critical_weights.archive.files import ARCHIVE, clashes, kind_of, path_fault
+from critical_weights.archive.kinds import kind_of
+from critical_weights.archive.names import ARCHIVE, clashes, path_fault
 from critical_weights.archive.verify import content_hash, verify_archive
 from critical_weights.errors import ArchiveError, CriticalWeightsError
 from critical_weights.files import sha256_file
@@ -139,13 +140,16 @@ def test_manifest_for_people_counts_files_only(sealed):
     "path, stage",
     [
         ("p2/bundled/gradsq_perlayer_k100/top_weights.csv", "rank"),
-        ("p1.1_baseline/llama31_8b/mag_global_k3/plots/magnitude_k3_layer_comparison.svg", "plot"),
+        ("p1.1_baseline/llama31_8b/mag_global_k3/plots/magnitude_k3_layer_comparison.svg", "plot_run"),
         ("p2/bundled/analysis/overlap.csv", "overlap"),
-        ("p2/bundled/analysis/plots/overlap_matrix.png", "plot_analysis"),
-        ("p2/bundled/interventions/verdict.csv", "validate"),
+        ("p2/bundled/analysis/plots/overlap_matrix.png", "plot_overlap"),
+        ("p2/bundled/interventions/verdict.csv", "verdict"),
         ("p2/bundled/report/report.html", "report"),
-        ("report/research_report.md", "report"),
+        ("report/research_report.md", "study_report"),
         ("p2/bundled/gradsq_perlayer_k100/notes.txt", "unknown"),
+        ("p2/bundled/gradsq_perlayer_k100/top_weights.csv~", "unknown"),
+        ("p2/bundled/analysis/my_notes.csv", "unknown"),
+        ("report/x.csv", "unknown"),
     ],
 )
 def test_what_made_a_file_follows_from_its_path(path, stage):
@@ -205,10 +209,20 @@ def test_an_empty_file_is_not_archived(root):
         make(root)
 
 
-def test_a_link_is_not_archived(root, tmp_path):
-    (tmp_path / "secret").write_text("x")
-    (root / "p2" / MODEL / "report" / "link.md").symlink_to(tmp_path / "secret")
-    with pytest.raises(ArchiveError, match=r"report/link\.md is a link"):
+@pytest.mark.parametrize("name", ["report/report.html", "analysis/stability.csv", "model.json"])
+def test_a_link_in_place_of_a_file_is_not_archived(root, tmp_path, name):
+    path = root / "p2" / MODEL / name
+    (tmp_path / "secret").write_bytes(path.read_bytes() if path.exists() else b"x")
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path / "secret")
+    with pytest.raises(ArchiveError, match=rf"{name} is a link"):
+        make(root)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_archived(root):
+    path = root / "p2" / MODEL / "analysis" / "stability.csv"
+    os.mkfifo(path)
+    with pytest.raises(ArchiveError, match=r"analysis/stability\.csv is no ordinary file"):
         make(root)
 
 
@@ -471,7 +485,7 @@ def test_of_an_endless_file_no_more_is_read_than_the_manifest_lists():
 
 
 def test_making_and_checking_a_large_file_takes_little_memory(root):
-    with (root / "p2" / MODEL / "report" / "large.bin").open("wb") as file:
+    with (root / "p2" / MODEL / "report" / "report.html").open("r+b") as file:
         file.truncate(64 << 20)
     tracemalloc.start()
     path = make(root)
@@ -517,14 +531,16 @@ def test_the_readme_may_tell_of_another_commit_and_of_nothing_else(root):
     for label in LABELS:
         path = root / "p2" / MODEL / label / "experiment_manifest.json"
         manifest = json.loads(path.read_text())
-        manifest["git"] = {"commit": "c0ffee", "dirty": True}
+        manifest["git"]["commit"] = "c0ffee"
         path.write_text(json.dumps(manifest))
     comparison = compare_archives(first, make(root, "b"))
-    assert comparison.unexpected == []
+    told = [f"p2/{MODEL}/{label}/experiment_manifest.json: differs in git.commit" for label in LABELS]
+    assert comparison.unexpected == told
     assert "README.md: differs in its section on times only" in comparison.allowed
     manifest["seeds"]["texts"] = 43
     path.write_text(json.dumps(manifest))
-    assert compare_archives(first, make(root, "c")).unexpected == ["README.md: differs"]
+    told = ["README.md: differs", told[0], f"{told[1]}, seeds.texts"]
+    assert compare_archives(first, make(root, "c")).unexpected == told
 
 
 def test_equal_archives_do_not_differ(sealed, alone):
@@ -585,9 +601,36 @@ def test_a_damaged_archive_is_not_compared(sealed, alone):
         compare_archives(sealed, alone)
 
 
-@pytest.mark.parametrize("name", ["a/b.csv", "a.b/c-d_e/f.json", "a/..b/c"])
+@pytest.mark.parametrize(
+    "name", ["a/b.csv", "a.b/c-d_e/f.json", "a/..b/c", "\u00e9 \u4e2d.csv", "console/com/nul_1", "acon"]
+)
 def test_plain_paths_have_no_fault(name):
     assert path_fault(name) is None
+
+
+@pytest.mark.parametrize(
+    "name, fault",
+    [
+        ("a/b\n| `fake.csv` | 1 |", "a control character"),
+        ("a\r.csv", "a control character"),
+        ("a\x7f.csv", "a control character"),
+        ("a\x85.csv", "a control character"),
+        ("a\u2028.csv", "a control character"),
+        ("a\u202egpj.csv", "a control character"),
+        ("a|b.csv", "the character |"),
+        ("a?.csv", "the character ?"),
+        ("a`b.csv", "a backtick"),
+        ("a./b.csv", "ends in a dot or a space"),
+        ("a.", "ends in a dot or a space"),
+        ("a ", "ends in a dot or a space"),
+        ("nul", "the name nul, which is a device"),
+        ("b/CON.csv", "the name CON.csv, which is a device"),
+        ("Com1/x.csv", "the name Com1, which is a device"),
+        ("lpt9 .tar.gz", "the name lpt9 .tar.gz, which is a device"),
+    ],
+)
+def test_names_that_forge_lines_or_mean_something_else_on_windows_are_faults(name, fault):
+    assert fault in path_fault(name)
 
 
 def script(*arguments):

@@ -18,18 +18,8 @@ from ..names import Experiment
 from ..report.render import render
 from ..report.show import plural
 from .config import study_config
-from .files import (
-    ARCHIVE,
-    CITATION,
-    CONFIG,
-    MANIFEST,
-    MANIFEST_MD,
-    README,
-    SCHEMA_VERSION,
-    collect,
-    describe_bytes,
-    entry,
-)
+from .files import SCHEMA_VERSION, collect, describe_bytes, entry
+from .names import ARCHIVE, CITATION, CONFIG, MANIFEST, MANIFEST_MD, README
 from .readme import citation, readme
 
 TIME = (1980, 1, 1, 0, 0, 0)

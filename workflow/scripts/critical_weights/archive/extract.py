@@ -12,8 +12,8 @@ from typing import Any
 from zipfile import ZipFile
 
 from ..errors import ArchiveError
-from .files import MANIFEST, shown
-from .verify import DAMAGED, chunks, open_archive, read_manifest, verify_archive
+from .names import MANIFEST, path_fault, shown
+from .verify import DAMAGED, Listed, check_opened, chunks, open_archive
 
 
 def extract_archive(path: str | Path, folder: str | Path) -> Path:
@@ -37,26 +37,21 @@ def extract_archive(path: str | Path, folder: str | Path) -> Path:
     """
     path, folder = Path(path), Path(folder)
     _check_new(folder)
-    faults = verify_archive(path)
-    if faults:
-        raise ArchiveError(f"{path} does not match its manifest, nothing was unpacked: {faults[0]}",
-                           fix="Run archive.py verify on it for all faults")  # fmt: skip
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    except OSError as error:
-        raise ArchiveError(f"cannot write {folder}: {error.strerror}", fix="Choose another folder") from error
-    try:
-        with open_archive(path) as archive:
-            listed = read_manifest(archive)
+    with open_archive(path) as (archive, file):
+        faults, listed = check_opened(archive, file, path)
+        if faults:
+            raise ArchiveError(f"{path} does not match its manifest, nothing was unpacked: {faults[0]}",
+                               fix="Run archive.py verify on it for all faults")  # fmt: skip
+        part = _hidden_folder(folder)
+        try:
             _check_room(listed, part)
             for name in sorted([*listed, MANIFEST]):
-                _unpack(archive, name, listed.get(name), part / name)
-        part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
-        _check_new(folder)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+                _unpack(archive, name, listed.get(name), part)
+            part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
+            _check_new(folder)
+            part.rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
@@ -65,16 +60,27 @@ def _check_new(folder: Path) -> None:
         raise ArchiveError(f"{folder} is there already, and nothing is written over it", fix="Name a new folder")
 
 
-def _check_room(listed: Mapping[str, Mapping[str, Any]], place: Path) -> None:
+def _hidden_folder(folder: Path) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    except OSError as error:
+        raise ArchiveError(f"cannot write {folder}: {error.strerror}", fix="Choose another folder") from error
+
+
+def _check_room(listed: Listed, place: Path) -> None:
     needed, free = sum(entry["bytes"] for entry in listed.values()), shutil.disk_usage(place).free
     if needed > free:
         raise ArchiveError("the archive does not fit on the disk", got=f"{free:,} free bytes",
                            expected=f"{needed:,}", fix="Choose a folder on another disk")  # fmt: skip
 
 
-def _unpack(archive: ZipFile, name: str, listed: Mapping[str, Any] | None, target: Path) -> None:
+def _unpack(archive: ZipFile, name: str, listed: Mapping[str, Any] | None, folder: Path) -> None:
     """Write one file, at most as long as listed; the manifest itself is listed nowhere and was read whole already."""
+    if fault := path_fault(name):  # the check has said so already: nothing outside the folder may hang on that alone
+        raise ArchiveError(f"{shown(name)} has {fault}, and is not unpacked")
     most = archive.getinfo(name).file_size if listed is None else listed["bytes"]
+    target = folder / name
     digest, size = hashlib.sha256(), 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

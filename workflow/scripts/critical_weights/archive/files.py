@@ -1,101 +1,65 @@
-"""What an archive holds: which files of the results, what made each, and the manifest that lists them."""
+"""What an archive holds: which files of the results, and their lines in the manifest that lists them."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
+from .. import result_paths
 from ..errors import ArchiveError
 from ..files import read_json
+from ..log import logger
 from ..names import Experiment
-from ..plots import INTERVENTION_FIGURES
-from ..result_paths import EXPORTS, FORMATS, INTERVENTION_FILES
 from ..run_manifest import NAME as RUN_MANIFEST
 from ..run_manifest import describe
+from .kinds import UNKNOWN, kind_of
+from .names import check_names, shown
 
-ARCHIVE = "critical_weight_analysis_complete.zip"
-MANIFEST, MANIFEST_MD = "manifest.json", "MANIFEST.md"
-README, CITATION, CONFIG = "README.md", "CITATION.cff", "config.json"
-"""What is written for the archive, beside its manifests."""
 SCHEMA_VERSION = "1"
-FOLDERS = ("analysis", "report")
 INTERVENTIONS = "interventions"
-_OF_INTERVENTIONS = frozenset([
-    *(f"{name}.csv" for name in INTERVENTION_FILES),
-    *(f"plots/{figure}.{ending}" for figure in INTERVENTION_FIGURES for ending in FORMATS),
-    "plots",  # so that a link in its place is told
-])  # fmt: skip
 MODEL_FACTS = "model.json"
 FILES = (MODEL_FACTS, "calibration.json")
+_TOLD = 5
 _REDO = "Run the workflow again"
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of file by its path: the stage that makes it, and what it holds."""
-
-    pattern: str
-    stage: str
-    meaning: str
-
-
-_RUN = r"[^/]+/[^/]+/[^/_]+_[^/_]+_k\d+"
-KINDS = tuple(
-    Kind(pattern.replace("RUN", _RUN).replace("PM", r"[^/]+/[^/]+"), stage, meaning)
-    for pattern, stage, meaning in (
-        (r"PM/model\.json", "describe_model", "facts on the model: tensors, shapes, hashes"),
-        (r"PM/calibration\.json", "evaluation_texts", "facts on the texts: counts and hashes"),
-        (r"RUN/config\.json", "record_config", "settings of the experiment"),
-        (r"RUN/experiment_manifest\.json", "manifest", "provenance, times and hashes of the experiment"),
-        (r"RUN/sensitivity_stats\.json", "summarise", "statistics over all weights, and of the selection"),
-        (r"RUN/top_weights\.csv", "rank", "the selected weights"),
-        (r"RUN/plots/[^/]+", "plot", "figure, or its numbers"),
-        (r"PM/analysis/plots/[^/]+", "plot_analysis", "figure over the metrics, or its numbers"),
-        (r"PM/analysis/overlap\.csv", "overlap", "overlap between metrics"),
-        (r"PM/analysis/concentration\.csv", "concentration", "how the score is spread over the weights"),
-        (r"PM/analysis/.+", "analyse", "analysis over the metrics"),
-        (r"PM/interventions/.+", "validate", "losses after changing the selected weights"),
-        (r"PM/report/[^/]+", "report", "the report, its pages and its figures as JSON"),
-        (r"report/[^/]+\.csv", "across", "a table over models, phases, checkpoints or text sets"),
-        (r"report/[^/]+", "report", "the report over models and phases"),
-        (r"MANIFEST\.md", "archive", "this list, for people"),
-        (r"README\.md", "archive", "what is inside, how it was made, how to make it again"),
-        (r"CITATION\.cff", "archive", "how to cite the software"),
-        (r"config\.json", "archive", "the settings of the study, for --configfile"),
-    )
-)
-
-
-def kind_of(path: str) -> Kind:
-    """Return a file's kind; one of no known kind is said to be no work of this workflow's."""
-    known = (kind for kind in KINDS if re.fullmatch(kind.pattern, path))
-    return next(known, Kind(re.escape(path), "unknown", "not made by this workflow"))
-
-
 def on_request(path: PurePath) -> bool:
-    """Say whether a file, by its path below the results, is one that is made only when it is asked for.
+    """Say whether reports and archives leave a file out, by its path below the results.
 
-    Reports and archives leave these out: nothing makes them again when what they were made from changes. In the folder
-    of the interventions these are all that no report is made from: ``downstream.csv``, and what older code left.
+    They do with what is made on request, with what older code left and with a user's own files: nothing makes report
+    and archive again when one of these changes.
     """
-    inside = path.parts[3:] if path.parts[2:3] == (INTERVENTIONS,) else ()
-    return path.name in EXPORTS.values() or (bool(inside) and "/".join(inside) not in _OF_INTERVENTIONS)
+    return kind_of(path.as_posix()).stage == UNKNOWN
+
+
+def archived_files(experiments: Iterable[Experiment], *, interventions: bool = True) -> list[str]:
+    """Return what the workflow makes of experiments for report and archive, by the paths below the results.
+
+    These are the files that the rule ``archive`` waits for; a user's own files beside them are none.
+    """
+    experiments = list(experiments)
+    files = [name for e in experiments for name in (*result_paths.run_files(e), result_paths.manifest_file(e))]
+    for place in dict.fromkeys((e.phase, e.model) for e in experiments):
+        files += [f"results/{'/'.join(place)}/{name}" for name in FILES]
+        files += [*result_paths.analysis_tables(*place), *result_paths.analysis_figures(*place)]
+        if interventions:
+            files += [*result_paths.intervention_tables(*place), *result_paths.intervention_figures(*place)]
+        files += result_paths.report_files(*place)
+    return [name.removeprefix("results/") for name in (*files, *result_paths.study_files())]
 
 
 def collect(root: Path, experiments: Iterable[Experiment], *, interventions: bool = True) -> list[Path]:
-    """Return the files of the archive, sorted by their path below ``root``.
+    """Return the files of the archive that are there, sorted by their path below ``root``.
 
-    Score stores, token ids, what is made on request and hidden files (still being written) are left out; without
+    Score stores and token ids are left out, and so is whatever else lies in the folders of the results; without
     ``interventions`` also what an earlier run with them left.
 
     Raises:
         ArchiveError: no experiment is configured, one is not complete or does not match its manifest, a link lies
-            among the files (its target would not be what the archive says it is), or a file has a name that an
+            in a file's place (its target would not be what the archive says it is), or a file has a name that an
             archive cannot hold.
         CriticalWeightsError: a JSON file is damaged, or a file is empty.
 
@@ -110,50 +74,43 @@ def collect(root: Path, experiments: Iterable[Experiment], *, interventions: boo
                 raise ArchiveError(f"there is no {place / name}", fix=_REDO)
     for experiment in experiments:
         check_run(root, experiment)
-    folders = [root / experiment.path for experiment in experiments] + [root / "report"]
-    files: list[Path] = []
-    for place in dict.fromkeys(root / e.phase / e.model for e in experiments):
-        folders += [place / name for name in (*FOLDERS, *([INTERVENTIONS] if interventions else []))]
-        files += [place / name for name in FILES]
-    for folder in folders:
-        files += [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    below = [(path.relative_to(root), path) for path in files]
-    kept = {name.as_posix(): path for name, path in below if not on_request(name) and not _hidden(name)}
-    _check_names(kept)
+    names = archived_files(experiments, interventions=interventions)
+    kept = {name: root / name for name in sorted(names) if os.path.lexists(root / name)}
+    check_names(kept)
     for name, path in kept.items():
-        if path.is_symlink() or not path.is_file():
-            raise ArchiveError(f"{name} is a link or no ordinary file", fix="Put the file itself in its place")
+        for place in (path.parent, path) if path.parent.name == "plots" else (path,):
+            if place.is_symlink():
+                raise ArchiveError(f"{place.relative_to(root).as_posix()} is a link", fix=_IN_PLACE)
+        if not path.is_file():
+            raise ArchiveError(f"{name} is no ordinary file", fix=_IN_PLACE)
         if not path.stat().st_size:
             raise ArchiveError(f"{name} is empty", fix=f"Delete it. {_REDO}")
         if path.suffix == ".json":
             read_json(path)
-    return [kept[name] for name in sorted(kept)]
+    _tell_others(root, experiments, kept, interventions=interventions)
+    return list(kept.values())
 
 
-def _check_names(names: Iterable[str]) -> None:
-    """Refuse names that the check of an archive would refuse, before an archive is made in vain."""
-    names = list(names)
-    for name in names:
-        fault = path_fault(name)
-        if not _is_utf8(name):
-            fault = "a name that is not UTF-8"
-        if fault:
-            raise ArchiveError(f"{shown(name)} has {fault}; no archive can hold it", fix="Rename or delete it")
-    for name, clash in clashes([*names, MANIFEST, MANIFEST_MD, README, CITATION, CONFIG]):
-        raise ArchiveError(f"{shown(name)} {clash}; no archive can hold both", fix="Rename or delete one of them")
+_IN_PLACE = "Put the file itself in its place"
 
 
-def _is_utf8(name: str) -> bool:
-    """Say whether a name's bytes on the disk are UTF-8; Python keeps others as unpaired surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _tell_others(
+    root: Path, experiments: Iterable[Experiment], kept: Mapping[str, Path], *, interventions: bool
+) -> None:
+    """Log which files in the folders of the archive stay out of it; hidden ones, still being written, are not told."""
+    folders = {root / "report": None}
+    for experiment in experiments:
+        place = root / experiment.phase / experiment.model
+        inside = ("analysis", "report", *([INTERVENTIONS] if interventions else []))
+        folders |= dict.fromkeys([root / experiment.path, *(place / name for name in inside)])
+    files = (path.relative_to(root) for folder in folders for path in folder.rglob("*")
+             if path.is_symlink() or not path.is_dir())  # fmt: skip
+    others = sorted(path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts))
+    others = [name for name in others if name not in kept]
+    if others:
+        more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
+        named = ", ".join(map(shown, others[:_TOLD])) + more
+        logger("archive").info("files left out, made on request or not by this workflow: %d (%s)", len(others), named)
 
 
 def check_run(root: Path, experiment: Experiment) -> None:
@@ -181,7 +138,7 @@ def check_run(root: Path, experiment: Experiment) -> None:
 
 
 def entry(path: Path, root: Path) -> dict[str, Any]:
-    """Return a file's line of the manifest: path, bytes, sha256, the stage that made it and what it holds."""
+    """Return a file's line of the manifest: path, bytes, sha256, the rule that made it and what it holds."""
     return _with_kind(describe(path, root))
 
 
@@ -193,52 +150,3 @@ def describe_bytes(name: str, content: bytes) -> dict[str, Any]:
 def _with_kind(described: dict[str, Any]) -> dict[str, Any]:
     kind = kind_of(described["path"])
     return described | {"stage": kind.stage, "meaning": kind.meaning}
-
-
-def path_fault(name: str) -> str | None:
-    """Say what is wrong with a path inside an archive; None for a plain relative one.
-
-    A path that leaves the folder it is unpacked into, or means something else on another system, is a fault.
-    """
-    if not name or "\0" in name:
-        return "an empty name or one with a null character"
-    if "\\" in name:
-        return "a backslash, which is a folder on Windows"
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        return "an absolute path"
-    if ":" in name:
-        return "a colon, which Windows gives another meaning"
-    if ".." in name.split("/"):
-        return "a path that climbs out with .."
-    if PurePosixPath(name).as_posix() != name:
-        return "a path that is not written plainly"
-    return None
-
-
-def clashes(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the names that mean the same file as another one, or a folder of another one, on some systems.
-
-    Where capitals do not count, or letters with accents are spelled in two ways, one file would take the other's
-    place.
-    """
-    first: dict[str, str] = {}
-    faults = []
-    names = sorted(names)
-    for name in names:
-        other = first.setdefault(_plain(name), name)
-        if other != name:
-            faults.append((name, f"is the same file as {shown(other)} where capitals do not count"))
-    for name in names:
-        above = next((first[_plain(str(p))] for p in PurePosixPath(name).parents if _plain(str(p)) in first), None)
-        if above is not None:
-            faults.append((name, f"lies in a folder that is a file too, {shown(above)}"))
-    return faults
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def shown(name: str) -> str:
-    """Return a name fit for a terminal."""
-    return name if name.isprintable() else ascii(name)

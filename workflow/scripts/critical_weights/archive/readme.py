@@ -14,7 +14,8 @@ from ..report.render import render
 from ..report.show import plural
 from ..report.times import BEGIN, END
 from ..tables.markdown import DESCRIBED
-from .files import CONFIG, MODEL_FACTS, RUN_MANIFEST
+from .files import MODEL_FACTS, RUN_MANIFEST
+from .names import CONFIG
 
 CITATION_FILE = CODE.parent / "CITATION.cff"
 TEMPLATE = "ARCHIVE_README.md.j2"

@@ -9,14 +9,15 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from ..errors import ArchiveError
-from .files import MANIFEST, MANIFEST_MD, SCHEMA_VERSION, clashes, path_fault, shown
+from .files import SCHEMA_VERSION
 from .frame import ends_cleanly, frame_faults
+from .names import MANIFEST, MANIFEST_MD, clashes, path_fault, shown
 
 _CHUNK = 1 << 20
 _MANIFEST_BYTES = 64 << 20
@@ -28,9 +29,13 @@ DAMAGED = (
 """What reading a damaged zip can raise."""
 
 
+Listed = dict[str, dict[str, Any]]
+"""What a manifest lists, by path."""
+
+
 @contextmanager
-def open_archive(path: str | Path) -> Iterator[ZipFile]:
-    """Open an archive for reading.
+def open_archive(path: str | Path) -> Iterator[tuple[ZipFile, IO[bytes]]]:
+    """Open an archive for reading; yield it and the file it is read from.
 
     Raises:
         ArchiveError: there is none, or it is cut short or no zip.
@@ -39,12 +44,13 @@ def open_archive(path: str | Path) -> Iterator[ZipFile]:
     path = Path(path)
     if not path.is_file():
         raise ArchiveError(f"there is no archive {path}")
-    try:
-        archive = ZipFile(path)
-    except DAMAGED as error:
-        raise ArchiveError(f"{path} is cut short, damaged or no zip archive ({error})") from error
-    with archive:
-        yield archive
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(path.open("rb"))
+            archive = opened.enter_context(ZipFile(file))
+        except DAMAGED as error:
+            raise ArchiveError(f"{path} is cut short, damaged or no zip archive ({error})") from error
+        yield archive, file
 
 
 def verify_archive(path: str | Path) -> list[str]:
@@ -59,34 +65,41 @@ def verify_archive(path: str | Path) -> list[str]:
         ArchiveError: there is no archive, or it is cut short or no zip.
 
     """
-    path = Path(path)
-    with open_archive(path) as archive:
-        infos = archive.infolist()
-        faults = [line for info in infos for line in _name_faults(info)]
-        twice = (name for name, n in Counter(info.filename for info in infos).items() if n > 1)
-        faults += [f"{shown(name)}: is in the archive twice or more" for name in twice]
-        faults += [f"{shown(name)}: {fault}" for name, fault in clashes({info.filename for info in infos})]
-        try:
-            listed = read_manifest(archive)
-        except ArchiveError as error:
-            return [*faults, f"{MANIFEST}: {error}"]
-        present = {info.filename for info in infos}
-        faults += [f"{shown(name)}: missing from the archive" for name in sorted(set(listed) - present)]
-        for info in infos:
-            if info.filename in listed:
-                found = _content_faults(archive, info, listed[info.filename])
-            elif info.filename == MANIFEST:
-                found = []
-            else:
-                found = [f"{shown(info.filename)}: added, the manifest does not list it"]
-            if not found and not ends_cleanly(path, info):
-                found = [f"{shown(info.filename)}: its packed form is damaged, or holds more or less than the file"]
-            faults += found
-        faults += frame_faults(path, archive)
-        return faults + _beside_faults(path, archive)
+    with open_archive(path) as (archive, file):
+        return check_opened(archive, file, Path(path))[0]
 
 
-def read_manifest(archive: ZipFile) -> dict[str, dict[str, Any]]:
+def check_opened(archive: ZipFile, file: IO[bytes], path: Path) -> tuple[list[str], Listed]:
+    """Return what is wrong with an opened archive, and what its manifest lists; nothing where that cannot be read.
+
+    Whoever goes on to read the archive does so through the same opened file: another one may lie at its path by then.
+    """
+    infos = archive.infolist()
+    faults = [line for info in infos for line in _name_faults(info)]
+    twice = (name for name, n in Counter(info.filename for info in infos).items() if n > 1)
+    faults += [f"{shown(name)}: is in the archive twice or more" for name in twice]
+    faults += [f"{shown(name)}: {fault}" for name, fault in clashes({info.filename for info in infos})]
+    try:
+        listed = read_manifest(archive)
+    except ArchiveError as error:
+        return [*faults, f"{MANIFEST}: {error}"], {}
+    present = {info.filename for info in infos}
+    faults += [f"{shown(name)}: missing from the archive" for name in sorted(set(listed) - present)]
+    for info in infos:
+        if info.filename in listed:
+            found = _content_faults(archive, info, listed[info.filename])
+        elif info.filename == MANIFEST:
+            found = []
+        else:
+            found = [f"{shown(info.filename)}: added, the manifest does not list it"]
+        if not found and not ends_cleanly(file, info):
+            found = [f"{shown(info.filename)}: its packed form is damaged, or holds more or less than the file"]
+        faults += found
+    faults += frame_faults(file, archive)
+    return faults + _beside_faults(path, archive), listed
+
+
+def read_manifest(archive: ZipFile) -> Listed:
     """Return the files that an archive's manifest lists, by path.
 
     Raises:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..archive.files import INTERVENTIONS, kind_of, on_request
+from .. import result_paths
+from ..archive.kinds import kind_of
 from ..plots import ANALYSIS_FIGURES, INTERVENTION_FIGURES, SCORE_FIGURES
-from ..result_paths import FORMATS, REPORT_FILES, STUDY_FILES
+from ..result_paths import REPORT_FILES, STUDY_FILES
 from ..run_manifest import NAME as MANIFEST
+from ..run_manifest import experiment_of
 from ..tables.markdown import DESCRIBED
 from . import show
 from .sheet import CODE, NUMBER, TEXT, Table
@@ -72,6 +74,9 @@ class Group:
 def of_model(root: Path, name: str, labels: Iterable[str], *, interventions: bool = True) -> list[Group]:
     """Return the files of one phase and model: of its experiments, of all metrics together, of the report.
 
+    Listed is what the workflow makes for reports and archive and is there: a user's own files beside it are not, since
+    nothing writes the list again when one of them changes.
+
     Args:
         root: the results folder.
         name: ``phase/model``.
@@ -79,9 +84,16 @@ def of_model(root: Path, name: str, labels: Iterable[str], *, interventions: boo
         interventions: whether the report tells of any.
 
     """
-    groups = [_group(root, f"Experiment {label}", f"{name}/{label}") for label in labels]
-    groups.append(_group(root, "All metrics", f"{name}/analysis"))
-    groups += [_group(root, "Interventions", f"{name}/{INTERVENTIONS}")] if interventions else []
+    groups = []
+    for run in (experiment_of(f"{name}/{label}") for label in labels):
+        own = [*result_paths.run_files(run), result_paths.manifest_file(run)]
+        groups.append(_group(root, f"Experiment {run.label}", run.path, own))
+    place = tuple(name.split("/"))
+    tables = [*result_paths.analysis_tables(*place), *result_paths.analysis_figures(*place)]
+    groups.append(_group(root, "All metrics", f"{name}/analysis", tables))
+    if interventions:
+        tables = [*result_paths.intervention_tables(*place), *result_paths.intervention_figures(*place)]
+        groups.append(_group(root, "Interventions", f"{name}/interventions", tables))
     groups.append(Group("Report", f"{name}/report", _pages(f"{name}/report", REPORT_FILES)))
     facts = [root / name / file for file in ("model.json", "calibration.json")]
     groups.append(Group("Model and texts", name, tuple(_entry(root, [path]) for path in facts if path.is_file())))
@@ -90,8 +102,8 @@ def of_model(root: Path, name: str, labels: Iterable[str], *, interventions: boo
 
 def over_all(root: Path) -> list[Group]:
     """Return the tables and pages over models and phases."""
-    tables = tuple(_entry(root, [path]) for path in sorted((root / "report").glob("*.csv")))
-    return [Group("Over models and phases", "report", tables + _pages("report", STUDY_FILES))]
+    tables = _group(root, "Over models and phases", "report", result_paths.across_tables())
+    return [replace(tables, entries=tables.entries + _pages("report", STUDY_FILES))]
 
 
 def _pages(folder: str, names: Iterable[str]) -> tuple[Entry, ...]:
@@ -99,16 +111,15 @@ def _pages(folder: str, names: Iterable[str]) -> tuple[Entry, ...]:
                        (name.rsplit(".", 1)[1],), PAGES[name], None, None) for name in names)  # fmt: skip
 
 
-def _group(root: Path, title: str, folder: str) -> Group:
-    inside = (path.relative_to(root / folder) for path in (root / folder).rglob("*") if path.is_file())
-    known = sorted(path for path in inside if not any(part.startswith(".") for part in path.parts))
-    pictures: dict[Path, list[Path]] = {}
-    for path in known:
-        if not on_request(Path(folder, path)):
-            figure = path.parent.name == "plots" and path.suffix[1:] in FORMATS
-            pictures.setdefault(path.with_suffix("") if figure else path, []).append(root / folder / path)
-    order = sorted(pictures, key=lambda path: (len(path.parts), path))
-    return Group(title, folder, tuple(_entry(root, pictures[path]) for path in order))
+def _group(root: Path, title: str, folder: str, files: Iterable[str]) -> Group:
+    """Return those of a folder's files that are there; the formats of a figure are one entry."""
+    paths = sorted(root / name.removeprefix("results/") for name in files)
+    found: dict[Path, list[Path]] = {}
+    for path in paths:
+        if path.is_file():
+            found.setdefault(path.with_suffix("") if path.parent.name == "plots" else path, []).append(path)
+    order = sorted(found, key=lambda path: (len(path.parts), path))
+    return Group(title, folder, tuple(_entry(root, found[path]) for path in order))
 
 
 def _entry(root: Path, files: list[Path]) -> Entry:
