@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from critical_weights.archive.build import make_archive
-from critical_weights.archive.files import archived_files, on_request
+from critical_weights.archive.files import archived_files, is_left_out
 from critical_weights.archive.kinds import kind_of
 from critical_weights.names import parse_experiment
 from critical_weights.report.inventory import of_model, over_all
@@ -112,6 +112,6 @@ def test_what_the_workflow_makes_for_reports_is_told_apart_by_its_path():
     (run,) = experiments(LABELS[:1])
     kept = archived_files([run])
     assert len(kept) > 80
-    assert [name for name in kept if on_request(PurePosixPath(name))] == []
-    assert [name for name in OWN if not on_request(PurePosixPath(name))] == []
+    assert [name for name in kept if is_left_out(PurePosixPath(name))] == []
+    assert [name for name in OWN if not is_left_out(PurePosixPath(name))] == []
     assert f"p2/{MODEL}/interventions/verdict.csv" in kept

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from critical_weights.archive.build import make_archive
-from critical_weights.archive.files import on_request
+from critical_weights.archive.files import is_left_out
 from critical_weights.archive.verify import verify_archive
 from critical_weights.errors import ArchiveError
 from critical_weights.report import write_report
@@ -95,15 +95,15 @@ def test_a_link_in_place_of_the_figures_is_still_refused(root: Path) -> None:
     make_archive(root, runs(), root / "archive", interventions=False)
 
 
-def test_what_a_report_is_made_from_is_not_on_request() -> None:
+def test_what_a_report_is_made_from_is_not_left_out() -> None:
     (run, *_) = experiments(["gradsq_perlayer_k3"])
     files = [*intervention_tables(run.phase, run.model), *intervention_figures(run.phase, run.model)]
     paths = [Path(file).relative_to("results") for file in files]
     assert len(paths) > 6
-    assert not any(on_request(path) for path in paths)
-    assert on_request(Path(downstream_file(run.phase, run.model)).relative_to("results"))
-    assert on_request(Path(run.path, "mask.safetensors"))
-    assert not on_request(Path(run.path, "top_weights.csv"))
+    assert not any(is_left_out(path) for path in paths)
+    assert is_left_out(Path(downstream_file(run.phase, run.model)).relative_to("results"))
+    assert is_left_out(Path(run.path, "mask.safetensors"))
+    assert not is_left_out(Path(run.path, "top_weights.csv"))
 
 
 def test_the_stages_are_told_on_their_command_line(root: Path) -> None:

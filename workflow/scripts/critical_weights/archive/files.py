@@ -26,7 +26,7 @@ _TOLD = 5
 _REDO = "Run the workflow again"
 
 
-def on_request(path: PurePath) -> bool:
+def is_left_out(path: PurePath) -> bool:
     """Say whether reports and archives leave a file out, by its path below the results.
 
     They do with what is made on request, with what older code left and with a user's own files: nothing makes report

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..archive.files import INTERVENTIONS, on_request
+from ..archive.files import INTERVENTIONS, is_left_out
 
 _OF_RUN = ("top_weights.csv", "sensitivity_stats.json", "config.json", "experiment_manifest.json")
 
@@ -24,5 +24,5 @@ def result_links(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[str]]
 
 
 def _tables(folder: Path, name: str) -> list[str]:
-    found = (path for path in (folder / name).glob("*.csv") if not on_request(path.relative_to(folder.parents[1])))
+    found = (path for path in (folder / name).glob("*.csv") if not is_left_out(path.relative_to(folder.parents[1])))
     return sorted(f"{name}/{path.name}" for path in found)
