@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from critical_weights.report import findings, findings_judged, findings_stability, tables_judged, tables_stability
+from critical_weights.report import (
+    findings,
+    findings_best,
+    findings_judged,
+    findings_overlap,
+    findings_peaks,
+    findings_stability,
+    tables_judged,
+    tables_stability,
+)
 from critical_weights.report.facts_stability import at_k
 from critical_weights.tables.stability import TOO_HIGH
 from test_report import RANKING
@@ -16,8 +25,8 @@ Row = dict[str, Any]
 
 def peaks(**ratios: float) -> dict[str, Any]:
     return {
-        "metrics": {name: {"overall": {"max_over_mean": value, "num_weights": 10}, "concentration": None}
-                    for name, value in ratios.items()},
+        "metrics": {name: {"overall": {"max_over_mean": value, "num_weights": 10}, "concentration": None,
+                           "family": "gradient", "clipped": ""} for name, value in ratios.items()},
         "experiments": {f"{name}_run": {"metric": name} for name in ratios},
     }  # fmt: skip
 
@@ -36,25 +45,31 @@ def peaks(**ratios: float) -> dict[str, Any]:
     ids=["all", "the first two", "none"],
 )  # fmt: skip
 def test_scores_that_are_as_peaked_are_not_told_as_most_and_least(ratios, told):
-    assert findings.peak(peaks(**ratios))["text"] == told
+    assert findings_peaks.peak(peaks(**ratios))["text"] == told
 
 
 def test_pairs_that_all_share_as_many_have_no_least():
-    row = {"a": "a", "k": "30", "shared": 4, "share": 4 / 30, "expected": None, "p": None, "complete": True}
+    row = {"a": "a", "k": "30", "shared": 4, "share": 4 / 30, "expected": None, "p": None, "complete": True,
+           "expected_by_tensor": None, "p_by_tensor": None}  # fmt: skip
     rows = [row | {"b": "b"}, row | {"b": "c"}]
-    told = findings.overlap({"overlap": {"global": rows}})["text"]
+    told = findings_overlap.overlap({"overlap": {"global": rows}})["text"]
     assert told == "Of the first 30 weights by each metric, a and b share 4 (13.3 %), as does 1 more pair."
     rows[1]["shared"] = 3
-    assert "least alike of 2 pairs, a and c share 3" in findings.overlap({"overlap": {"global": rows}})["text"]
+    assert "least alike of 2 pairs, a and c share 3" in findings_overlap.overlap({"overlap": {"global": rows}})["text"]
+
+
+def leading(family: str = "static", token: str | None = None) -> dict[str, Any]:
+    """Return what the report knows of one metric with one weight."""
+    top = {"parameter": "x", "indices": "(0, 0)", "token": token, "sensitivity_score": 2.0, "alone": None}
+    metric = {"top": [top], "has_gradient": False, "units": "weight", "overall": {"max_over_median": None},
+              "top_exact": 1, "top_of": "run", "family": family}  # fmt: skip
+    return {"metrics": {"one": metric}}
 
 
 @pytest.mark.parametrize("family, sure", [("static", "Exact: the score reads no text, and n"),
                                           ("gradient", "Exact for these texts: n")])  # fmt: skip
 def test_the_best_weight_is_exact_for_texts_only_where_some_are_read(family, sure):
-    top = {"parameter": "x", "indices": "(0, 0)", "token": None, "sensitivity_score": 2.0}
-    metric = {"top": [top], "has_gradient": False, "units": "weight", "overall": {"max_over_median": None},
-              "top_exact": 1, "top_of": "run", "family": family}  # fmt: skip
-    assert findings.best({"metrics": {"one": metric}})["sure"] == sure + "o score was estimated by sampling weights."
+    assert findings_best.best(leading(family=family))["sure"] == sure + "o score was estimated by sampling weights."
 
 
 def correlations(*pairs: tuple[float, int]) -> dict[str, Any]:
@@ -157,12 +172,12 @@ def test_a_ranking_that_was_not_compared_has_no_gain():
         "finite."
     )
     table = tables_judged.verdict(known)
-    at = [heading for heading, _ in table.columns].index("more than random ones")
-    assert table.rows[0][at : at + 2] == ["-", "-"]
+    at = [[heading for heading, _ in table.columns].index(f"more than {kind} (nats per token)")
+          for kind in ("random", "matched")]  # fmt: skip
+    assert [table.rows[0][i] for i in at] == ["-", "-"]
     held = {key: value for key, value in STOPPED.items() if key not in ("verdict", "nonfinite_texts")}
-    assert tables_judged.verdict({"verdict": [RANKING | held]}).rows[0][at : at + 2] == [
-        "-0.42 (-0.6 to -0.2)", "-0.41 (-0.5 to -0.3)",
-    ]  # fmt: skip
+    row = tables_judged.verdict({"verdict": [RANKING | held]}).rows[0]
+    assert [row[i] for i in at] == ["-0.42 (-0.6 to -0.2)", "-0.41 (-0.5 to -0.3)"]
 
 
 @pytest.mark.parametrize("other", [{"nonfinite_texts": 3}, {"area": None}, {"area": 0.4}])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from critical_weights.report import findings_structure, tables_structure
+from critical_weights.report import findings_structure, findings_tokens, tables_structure
 from critical_weights.report.facts_structure import read_structure
 from critical_weights.structure.selections import Selection
 from critical_weights.structure.structure import structure_table
@@ -167,33 +167,31 @@ def token_facts(**shares: list[int]) -> dict[str, Any]:
 
 
 def test_metrics_with_as_large_a_part_in_one_row_are_named_together():
-    told = findings_structure.tokens(token_facts(obd=[5, 1], wanda=[5], act_mag=[2]))["text"]
+    told = findings_tokens.tokens(token_facts(obd=[5, 1], wanda=[5], act_mag=[2]))["text"]
     assert "of the first 10 by obd, like wanda a metric with the largest part in one token's row; 60 % of them" in told
     assert "Over 3 metrics the part in token rows goes from 20 % (act_mag) to 60 % (obd)" in told
-    told = findings_structure.tokens(token_facts(obd=[5, 1], wanda=[4, 2]))["text"]
+    told = findings_tokens.tokens(token_facts(obd=[5, 1], wanda=[4, 2]))["text"]
     assert "by obd, the metric with the largest part in one token's row" in told
     assert told.endswith("By each of 2 metrics the same part lies in token rows.")
 
 
 def test_rows_that_hold_as_much_as_the_last_one_named_are_told():
-    told = findings_structure.tokens(token_facts(obd=[3, 2, 1, 1]))["text"]
+    told = findings_tokens.tokens(token_facts(obd=[3, 2, 1, 1]))["text"]
     assert " hold the most (others as much as the last of these) of the first 10 by obd" in told
-    assert "others" not in findings_structure.tokens(token_facts(obd=[4, 3, 2, 1]))["text"]
+    assert "others" not in findings_tokens.tokens(token_facts(obd=[4, 3, 2, 1]))["text"]
 
 
 def test_a_part_in_token_rows_is_of_the_weights_with_a_score():
     facts = token_facts(obd=[3])
     facts["tokens"]["selections"]["obd_global_k10"]["share"] = 0.5
-    assert "; 50 % of the 6 with a score above 0 lie in 1 row of" in findings_structure.tokens(facts)["text"]
-    assert "; 30 % of them lie in 1 row of" in findings_structure.tokens(token_facts(obd=[3]))["text"]
+    assert "; 50 % of the 6 with a score above 0 lie in 1 row of" in findings_tokens.tokens(facts)["text"]
+    assert "; 30 % of them lie in 1 row of" in findings_tokens.tokens(token_facts(obd=[3]))["text"]
 
 
 def test_a_token_that_has_no_spelling_is_told_by_its_row():
     facts = token_facts(obd=[3])
     facts["tokens"]["first"][0] |= {"token": "", "special": "no token", "row": 50_300}
-    assert findings_structure.tokens(facts)["text"].startswith(
-        "The row of number 50,300 (no token) in lm_head (3; 1 occ"
-    )
+    assert findings_tokens.tokens(facts)["text"].startswith("The row of number 50,300 (no token) in lm_head (3; 1 occ")
 
 
 def test_metrics_without_a_weight_in_a_token_row_count_as_least():
@@ -201,12 +199,12 @@ def test_metrics_without_a_weight_in_a_token_row_count_as_least():
     named = {label: {"metric": label.split("_")[0], "selected": {"value": 10.0}}
              for label in ("obd_global_k10", "wanda_global_k10")}  # fmt: skip
     facts["structure"] = {"close": list(named), "selections": named}
-    told = findings_structure.tokens(facts)["text"]
+    told = findings_tokens.tokens(facts)["text"]
     assert told.endswith("Over 2 metrics the part in token rows goes from 0 % (wanda) to 60 % (obd).")
 
 
 def test_a_block_that_stands_over_zero_is_given_no_ratio():
     profile = [{"layer": 0, "max_output": 3.0, "to_median": 2.0, "to_next": None}]
-    known_ones = {"profile": profile, "weights": [], "texts": 1, "tokens": 2, "rounds": 1}
+    known_ones = {"profile": profile, "weights": [], "texts": 1, "tokens": 2, "rounds": 1, "rule": None}
     told = findings_structure.superweights({"superweights": known_ones})["text"]
     assert told.endswith("in block 0, 2 times the median of the others' largest.")

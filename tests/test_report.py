@@ -9,6 +9,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from critical_weights.errors import ConfigError, CriticalWeightsError, TableError
@@ -22,7 +23,8 @@ from critical_weights.report.heatmap import level
 from critical_weights.report.render import cell, digest, markdown, render
 from critical_weights.report.show import bounded, bounded_share, listed, plural, real, share, size, token
 from critical_weights.report.summary import limits
-from critical_weights.tables.schema import write_table
+from critical_weights.tables.interventions import SINGLE_WEIGHTS
+from critical_weights.tables.schema import OVERLAP, read_table, write_table
 from critical_weights.tables.stability import STABILITY, TOO_HIGH
 from critical_weights.tables.superweights import SUPERWEIGHTS
 from report_counts import sizes
@@ -302,12 +304,13 @@ def test_corpus_loss_and_checks_say_which_metrics_they_are_of(facts):
     assert [check["metrics"] for check in facts["checks"]] == [["grad_squared", "grad_x_weight"], ["magnitude"]]
 
 
-def test_what_a_metric_does_not_have_is_not_applicable(study):
+def test_what_a_metric_does_not_have_is_said_below_the_table(study):
     text = (study[1] / "quantitative_summary.md").read_text()
     best = text[text.index("**Best weights by magnitude**") :].split("**")[2]
     rows = [line for line in best.splitlines() if line.startswith("| ") and line[2].isdigit()]
     assert len(rows) == 10
-    assert all(row.endswith("| not applicable |") for row in rows)
+    assert "gradient" not in best.split("\n\n")[1]
+    assert "No row has a value for: mean gradient (nats per token / weight)." in best
 
 
 def test_both_counts_of_tensors_and_weights_are_reported(study):
@@ -546,7 +549,7 @@ def test_agreement_is_held_against_chance_for_all_pairs_together(facts):
     for row, p in zip(rows, (0.0, 0.003, 0.004), strict=True):
         row["p"] = p
     sure = finding(facts, "How far the metrics agree")["sure"]
-    assert "In 2 of 3 pairs more is shared than chance explains" in sure
+    assert "In 2 of 3 pairs more is shared than free draws would share (hypergeometric, p below 0.01 / 3)." in sure
 
 
 def test_settings_that_differ_say_whose_they_are(root):
@@ -613,7 +616,7 @@ BY_HAND = [
     ("Which tokens lead", "analysis/tokens.csv",
      lambda row: row.update(share="0.75", selected="15") if (row["selection"], row["row"]) == (
          "mag_global_k20", "1") else None,
-     "“Ġthe” in embed_tokens (4; 2 occ", "(15; 2 occurrences in the texts)"),
+     "“Ġthe” in embed_tokens (4; 2 occ", "(15; 2 occurrences in the texts; Ġ marks a leading space)"),
     ("What the first position does", "analysis/first_position.csv",
      lambda row: row.update(value="0.123") if (row["metric"], row["k"], row["quantity"]) == (
          "grad_x_weight", "30", "overlap") else None,
@@ -656,13 +659,31 @@ def test_a_super_weight_is_told_with_its_rank(root):
     assert "beyond 50" in (root / "p2" / MODEL / "report" / "research_summary.md").read_text()
 
 
+def write_what_is_new(folder):
+    """Write what results of earlier versions lack: single weights and the stricter overlap."""
+    write_interventions(folder)
+    own = {"component": "q_proj", "weight": 0.5, "change": -0.5, "gradient": 0.0, "first_order": 0.0,
+           "second_order": 0.0, "n_texts": 3, "n_tokens": 27}  # fmt: skip
+    first = pd.concat([pd.read_csv(path).head(4) for path in sorted(folder.glob("*/top_weights.csv"))])
+    places = first[["parameter", "indices"]].drop_duplicates().to_dict("records")
+    rows = [own | place | {"number": n, "dnll": -0.0071 - n, "low": -0.0082 - n, "high": -0.0063 - n}
+            for n, place in enumerate(places)]  # fmt: skip
+    write_rows(rows, folder / "interventions" / SINGLE_WEIGHTS.name, SINGLE_WEIGHTS)
+    overlaps = read_table(folder / "analysis" / OVERLAP.name, OVERLAP)
+    strict = overlaps[overlaps["scope"] == "global"].assign(scope="global_by_tensor", expected=9.37, p=0.0193)
+    write_table(pd.concat([overlaps, strict]), folder / "analysis" / OVERLAP.name, OVERLAP)
+
+
 def test_every_number_of_the_pages_is_found_again_in_the_result_files(root):
-    write_interventions(root / "p2" / MODEL)
+    write_what_is_new(root / "p2" / MODEL)
     report, spelled = again(root), known(root / "p2" / MODEL) | sizes(root / "p2" / MODEL)
     for name in (*PAGES, FILES):
         found = list(told((report / name).read_text()))
         assert len(found) > (900 if name in LONG else 80)
         assert [(number, around) for number, around in found if number not in spelled] == []
+    page = (report / "research_summary.md").read_text()
+    assert "-0.0071 (-0.0082 to -0.0063) |" in page
+    assert "| 9.37 | 0.019 |" in page
 
 
 def test_a_table_that_was_not_made_leaves_its_section_empty(root):
@@ -673,7 +694,7 @@ def test_a_table_that_was_not_made_leaves_its_section_empty(root):
     assert [facts[key] for key in ON_TABLES] == [None] * len(ON_TABLES)
     assert len(facts["findings"]) == 6
     text = (root / "p2" / MODEL / "report" / "research_summary.md").read_text()
-    assert "**Up to which k a ranking is more than noise**\n\nNone." in text
+    assert "**At which k a ranking is more than noise**\n\nNone." in text
 
 
 def test_tail_indices_are_kept_apart_by_their_k(facts):
@@ -762,7 +783,7 @@ def test_times_and_rates_come_from_the_manifests(root):
     change(root / "p2" / MODEL / LABELS[0] / "experiment_manifest.json", timed)
     text = TIMES.search((again(root) / "research_summary.md").read_text()).group()
     assert "| `gradient` | cpu | 2 | 120 | 5 | 2 | 7 | load 1.0 s, score 4.0 s | 30 | 1.25 | 0.5 | 5 MB |" in text
-    assert f"| `{LABELS[0]}` | plot | 12 s | not applicable | not applicable | not applicable | not recorded |" in text
+    assert f"| `{LABELS[0]}` | plot | 12 s | not recorded |" in text
 
 
 def test_no_configured_experiment_is_one_clear_line(tmp_path):

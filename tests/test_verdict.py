@@ -198,7 +198,8 @@ def test_reports_say_what_did_not_stay_finite() -> None:
     none = texts.assign(change=texts["change"].where(texts["condition"] == 0))
     told = []
     for own in (some, none):
-        known = {"verdict": records(verdict_table(table, own, weights, scores, draws=50, seed=1))}
+        rows = records(verdict_table(table, own, weights, scores, draws=50, seed=1))
+        known = {"verdict": [row | {"not_at": [], "lowers_at": []} for row in rows], "ladder": []}
         told.append(findings_judged.validation({"validation": known})["text"])
         assert tables_judged.verdict(known).rows[0][-1] == ("2" if own is some else "12")
         study = {"parts": {"p/m": {"validation": known}}, "repeats": []}

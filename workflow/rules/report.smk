@@ -4,6 +4,7 @@
 rule report:
     input:
         lambda wildcards: report_sources(wildcards.phase, wildcards.model),
+        spikes="results/{phase}/{model}/spikes.json",
     output:
         [f"results/{{phase}}/{{model}}/report/{name}" for name in result_paths.REPORT_FILES],
     log:

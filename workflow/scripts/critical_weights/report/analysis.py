@@ -17,9 +17,11 @@ LINES = ("row", "col", "neuron")
 def read_overlap(path: Path) -> dict[str, list[Row]]:
     """Return the overlap of each pair of metrics.
 
-    ``global`` is over all tensors, ``pooled`` of the first k of every tensor together, ``lines`` of whole rows,
-    columns and neurons over all tensors (``scope`` says which), ``tensor`` within tensors, summed up over them:
-    ``n_tensors`` is the number of tensors compared, ``share_median``, ``share_min`` and ``share_max`` are over those.
+    ``global`` is over all tensors (``expected_by_tensor`` and ``p_by_tensor`` are of draws from each tensor as often as
+    it comes in each list; None in a table that does not know them), ``pooled`` of the first k of every tensor together,
+    ``lines`` of whole rows, columns and neurons over all tensors (``scope`` says which), ``tensor`` within tensors,
+    summed up over them: ``n_tensors`` is the number of tensors compared, ``share_median``, ``share_min`` and
+    ``share_max`` are over those.
     """
     frame = read_table(path, OVERLAP)
     keys = ["a", "b", "k"]
@@ -40,8 +42,13 @@ def read_overlap(path: Path) -> dict[str, list[Row]]:
         )
         .reset_index()
     )
-    return {"global": together("global"), "pooled": together("pooled"), "lines": together(*LINES),
-            "tensor": records(within)}  # fmt: skip
+    strict = {(row["a"], row["b"], row["k"]): row for row in together("global_by_tensor")}
+    return {"global": [row | _by_tensor(strict.get((row["a"], row["b"], row["k"]))) for row in together("global")],
+            "pooled": together("pooled"), "lines": together(*LINES), "tensor": records(within)}  # fmt: skip
+
+
+def _by_tensor(row: Row | None) -> Row:
+    return {f"{name}_by_tensor": row[name] if row else None for name in ("expected", "p")}
 
 
 def read_agreement(path: Path) -> list[Row] | None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from ..files import read_json
 from ..tables.superweights import SPIKE_PROFILE, SUPERWEIGHTS
 from .rows import Row, kept, read_if_there, records
 
 _OF_WEIGHT = ("round", "class", "published", "layer", "component", "parameter", "row", "col", "weight",
               "published_weight", "input", "output", "share", "text", "position", "to_median", "to_next")  # fmt: skip
+_RULE = ("ratio", "next_ratio")
 _OF_METRIC = ("metric", "score", "rank", "rank_above", "rank_in_tensor", "rank_in_tensor_above", "weights", "note")
 
 
@@ -21,7 +23,8 @@ def read_superweights(folder: Path) -> dict[str, Any] | None:
     mixtures of experts.
 
     ``weights`` has one entry a weight, its ``ranks`` one a metric; ``profile`` the largest outputs of each block in
-    the model as it is, each over the median of the other blocks' and over the next block's.
+    the model as it is, each over the median of the other blocks' and over the next block's. ``rule`` says how many
+    times the two it must be to be called a spike, as ``spikes.json`` beside ``folder`` has it; None where that is gone.
     """
     table = read_if_there(folder / SUPERWEIGHTS.name, SUPERWEIGHTS)
     profile = read_if_there(folder / SPIKE_PROFILE.name, SPIKE_PROFILE)
@@ -36,10 +39,15 @@ def read_superweights(folder: Path) -> dict[str, Any] | None:
     return {
         "texts": rows[0]["texts"],
         "tokens": rows[0]["tokens"],
+        "rule": _rule(folder.parent / "spikes.json"),
         "rounds": max(row["round"] for row in rows),
         "weights": list(weights.values()),
         "profile": _profile([row for row in rows if row["round"] == 1]),
     }
+
+
+def _rule(path: Path) -> dict[str, float] | None:
+    return {key: read_json(path)["settings"][key] for key in _RULE} if path.is_file() else None
 
 
 def _profile(rows: list[Row]) -> list[Row]:

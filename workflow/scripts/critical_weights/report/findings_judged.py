@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .facts_judged import is_compared
+from .facts_judged import ABOVE, is_compared
 from .finding import Finding, finding
 from .show import count, interval, listed, plural, real
 
@@ -54,13 +54,40 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
         least = "" if first["k_compared"] == first["k_high"] else (
             f" (over k up to {count(first['k_compared'])}: beyond, too few are left for controls as large)"
         )  # fmt: skip
-        text += f", {gain} as many others of the same size{least}; it is {first['verdict']}"
+        text += f", {gain} as many others of the same size{least}; it is {first['verdict']}{_exceptions(first)}"
     outcomes = [f"{count(n)} {verdict}" for verdict in dict.fromkeys(row["verdict"] for row in rows)
                 if (n := sum(row["verdict"] == verdict for row in rows))]  # fmt: skip
     text += f". Of all {len(rows)}: {listed(outcomes)}" if len(rows) > 1 else ""
+    others = [f"{row['metric']} ({row['mode']}) {_not_at(row)}" for row in rows[1:] if _partly(row)]
+    text += f". Above, but not at every k: {'; '.join(others)}" if others else ""
     sure = f"Mean damage over log k on {plural(first['n_texts'], 'evaluation text')}, none of them a calibration text; "
     sure += f"in brackets 95 % of {plural(first['draws'], 'draw')} of texts and {plural(first['seeds'], 'seed')}."
+    if any(_partly(row) for row in rows):
+        sure += " At a k it is above controls where its interval lies above that of every matched control."
     return finding("Whether the weights really matter", text, sure, "validation", *sources)
+
+
+def _partly(row: Mapping[str, Any]) -> bool:
+    """Say whether a ranking that does more damage than controls over all k does not at some."""
+    return row["verdict"] == ABOVE and bool(row.get("not_at"))
+
+
+def _exceptions(row: Mapping[str, Any]) -> str:
+    """Say what a verdict, which is on the mean over log k, does not say of single k."""
+    if _partly(row):
+        return f", but {_not_at(row)}"
+    lowers = [] if row["verdict"] == ABOVE else row.get("lowers_at")
+    return f"; at k = {listed([count(k) for k in lowers])} it lowers the loss" if lowers else ""
+
+
+def _not_at(row: Mapping[str, Any]) -> str:
+    """Name the k at which a ranking is not above controls, first those at which the loss surely falls."""
+    lowers = [count(k) for k in row["lowers_at"]]
+    others = [count(k) for k in row["not_at"] if k not in row["lowers_at"]]
+    if not lowers:
+        return f"not at k = {listed(others)}"
+    text = f"not at k = {listed(lowers)}, where it lowers the loss"
+    return text + (f", nor at k = {listed(others)}" if others else "")
 
 
 def _comes_first(rows: list[Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Findings on where the selected weights lie: lines, components, residual channels, tokens, super weights."""
+"""Findings on where the selected weights lie: lines, components, residual channels, super weights."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .finding import SHOWN, SIGNIFICANT, Finding, finding
-from .findings_ends import equals, level
-from .show import count, listed, plural, quoted, real, share, times
+from .findings_ends import level
+from .show import count, listed, plural, real, share, times
 
 
 def lines(facts: Mapping[str, Any]) -> Finding | None:
@@ -54,11 +54,13 @@ def components(facts: Mapping[str, Any]) -> Finding | None:
     """Say which component holds more of each global selection than its share of the weights, and how deep it lies."""
     known = facts["structure"]
     leaders: dict[int, dict[str, list[str]]] = {}
+    largest = []
     parts = [row for row in (known or {}).get("components", []) if row["expected"]]
     for label in (known or {}).get("close", []):
         own, k = [row for row in parts if row["selection"] == label], known["selections"][label]["k"]
         if own:
             first = max(own, key=lambda row: row["value"])
+            largest.append(first)
             where = f"{first['name']} ({share(first['expected'])} of the scored weights)"
             told = f"{share(first['value'])} by {first['metric']}{_provisos(first, own, k, len(parts))}"
             leaders.setdefault(k, {}).setdefault(where, []).append(told)
@@ -68,11 +70,20 @@ def components(facts: Mapping[str, Any]) -> Finding | None:
     (k, told), *others = by_k[::-1]
     text = f"of the first {count(k)} weights over all tensors the largest part lies in {told}"
     text += "".join(f"; of the first {count(k)}, in {told}" for k, told in others) + _mean_depths(known)
-    sure = (
-        f"Counts. Told apart from chance: hypergeometric, p below {SIGNIFICANT} / {len(parts)}. Weights of a line are "
-        "not independent, so that p is too small; shares are what to look at."
-    )
+    sure = f"Counts. {_apart(largest, len(parts))}Weights of a line are not independent, so that p is too small; "
+    sure += "shares are what to look at."
     return finding("Where the global selections lie", text, sure, "structure", "analysis/structure.csv")
+
+
+def _apart(largest: list[Mapping[str, Any]], tests: int) -> str:
+    """Say how many of the largest parts that are told are more than chance explains."""
+    tested = [row for row in largest if row["p"] is not None]
+    if not tested:
+        return ""
+    apart = sum(row["p"] < SIGNIFICANT / tests for row in tested)
+    told = "none of" if not apart else "all" if apart == len(tested) > 1 else f"{apart} of"
+    test = f"hypergeometric, p below {SIGNIFICANT} / {tests}"
+    return f"Largest parts told apart from chance: {told} {len(tested)} ({test}). "
 
 
 def _provisos(first: Mapping[str, Any], own: list[Mapping[str, Any]], k: int, tests: int) -> str:
@@ -124,8 +135,10 @@ def channels(facts: Mapping[str, Any]) -> Finding | None:
         text += plural(len(tested), "metric")
     else:
         index, own = max(by_channel.items(), key=lambda item: (len(item[1]), sum(row["weights"] for row in item[1])))
+        surest = sorted(own, key=lambda row: row["p"])
         parts = [f"{plural(row['hits'], 'block')} by {row['metric']} ({count(row['weights'])} of {count(row['n'])} "
-                 "weights)" for row in own[:SHOWN]]  # fmt: skip
+                 "weights)" for row in surest[:SHOWN]]  # fmt: skip
+        parts += [f"so by {count(len(own) - SHOWN)} more"] if len(own) > SHOWN else []
         text = (
             f"residual channel {index} is hit in more blocks than chance explains by {count(len(own))} of "
             f"{plural(len(tested), 'metric')}: in {listed(parts)}"
@@ -137,61 +150,6 @@ def channels(facts: Mapping[str, Any]) -> Finding | None:
     return finding("Whether channels recur", text, sure, "structure", "analysis/structure.csv")
 
 
-def tokens(facts: Mapping[str, Any]) -> Finding | None:
-    """Say how much of the global selections lies in the rows of tokens, and in whose."""
-    known = facts["tokens"]
-    if not known or not known["selections"]:
-        return None
-    selections, rows = known["selections"], known["first"]
-    label = max(rows, key=lambda row: row["share"])["selection"]
-    own, of_label = selections[label], [row for row in rows if row["selection"] == label]
-    first, behind = of_label[:SHOWN], of_label[SHOWN:]
-    named = [f"{_spelled(row)}{_special(row)} in {row['component']} ({count(row['selected'])}; "
-             f"{plural(row['count'], 'occurrence')} in the texts)" for row in first]  # fmt: skip
-    text = f"the row{'s' if len(named) > 1 else ''} of {listed(named)} hold{'' if len(named) > 1 else 's'} the most"
-    if behind and behind[0]["selected"] == first[-1]["selected"]:
-        text += " (others as much as the last of these)"
-    text += f" of the first {count(own['k'])} by {own['metric']}, "
-    most = {name: share(max(row["share"] for row in rows if row["selection"] == name)) for name in selections}
-    alike = [selections[name]["metric"] for name in equals(most, label)]
-    text += f"{f'like {listed(alike)} a' if alike else 'the'} metric with the largest part in one token's row"
-    n = round(own["selected"] / own["share"])
-    them = "them" if n == own["k"] else f"the {count(n)} with a score above 0"
-    text += f"; {share(own['share'])} of {them} lie in {plural(own['rows'], 'row')} of embedding and head"
-    if own["special"]:
-        text += f", {share(own['special_share'])} in rows of special tokens"
-    if own["unseen"]:
-        text += f", {share(own['unseen_share'])} in rows of tokens that no text has"
-    sure = "Counts. A head's row is moved by every prediction, an embedding's only where the token occurs: which "
-    sure += "tokens lead depends on the texts."
-    return finding("Which tokens lead", text + _over_metrics(facts), sure, "tokens", "analysis/tokens.csv")
-
-
-def _over_metrics(facts: Mapping[str, Any]) -> str:
-    """Say from where to where the part in token rows goes; a selection without a weight there stands in no table."""
-    parts = {own["metric"]: own["share"] for own in facts["tokens"]["selections"].values()}
-    for label in (facts["structure"] or {"close": []})["close"]:
-        own = facts["structure"]["selections"][label]
-        if own["selected"]["value"]:
-            parts.setdefault(own["metric"], 0.0)
-    most, least = (pick(parts, key=lambda name: parts[name]) for pick in (max, min))
-    if len(parts) == 1:
-        return ""
-    if share(parts[most]) == share(parts[least]):
-        return f". By each of {len(parts)} metrics the same part lies in token rows"
-    return f". Over {len(parts)} metrics the part in token rows goes from {share(parts[least])} ({least}) to " \
-           f"{share(parts[most])} ({most})"  # fmt: skip
-
-
-def _spelled(row: Mapping[str, Any]) -> str:
-    """Return a token as it is spelled, or where it has no spelling, the number of its row."""
-    return quoted(row["token"]) if row["token"] else f"number {count(row['row'])}"
-
-
-def _special(row: Mapping[str, Any]) -> str:
-    return f" ({row['special']})" if row["special"] else ""
-
-
 def superweights(facts: Mapping[str, Any]) -> Finding | None:
     """Say which super weights were found and where the metrics rank them, or that none was found in how much text."""
     known = facts["superweights"]
@@ -199,6 +157,7 @@ def superweights(facts: Mapping[str, Any]) -> Finding | None:
         return None
     found = [weight for weight in known["weights"] if weight["class"]]
     missed = [weight for weight in known["weights"] if not weight["class"]]
+    rule = [real(known["rule"][key]) for key in ("ratio", "next_ratio")] if known["rule"] else None
     looked = f"{plural(known['texts'], 'text')} ({plural(known['tokens'], 'token')})"
     if found:
         text = f"{plural(len(found), 'place')} with an activation spike in {looked}: "
@@ -212,10 +171,15 @@ def superweights(facts: Mapping[str, Any]) -> Finding | None:
             text += f", {times(top['to_median'])} the median of the others' largest"
         if top["to_next"] is not None:
             text += f" and {times(top['to_next'])} that of the block beside it"
+            if rule:
+                text += f", where a spike needs at least {rule[0]} times the one and {rule[1]} times the other"
     if missed:
         text += f". {plural(len(missed), 'published super weight')} of this model made no spike here"
     sure = f"Forward passes, {plural(known['rounds'], 'round')}, each with what was found before set to 0. Other texts "
     sure += "may make spikes that these do not."
+    if found and rule:
+        sure += f" A spike is at least {rule[0]} times the median of the other blocks' largest outputs, and {rule[1]} "
+        sure += "times the largest of the block beside it."
     files = ("analysis/superweights.csv", "analysis/spike_profile.csv")
     return finding("Whether there are super weights", text, sure, "super-weights", *files)
 

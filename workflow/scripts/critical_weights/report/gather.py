@@ -13,7 +13,7 @@ from ..metrics import METRICS, STATISTICS
 from ..names import Experiment
 from . import analysis
 from .experiments import read_experiment
-from .facts_judged import read_criteria, read_validation
+from .facts_judged import read_alone, read_criteria, read_validation
 from .facts_positions import read_first_position
 from .facts_stability import read_stability
 from .facts_structure import read_structure, read_tokens
@@ -21,7 +21,7 @@ from .facts_superweights import read_superweights
 from .findings import findings
 from .times import KEY, gather_times
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 FACTS = "quantitative_results.json"
 """Name of the file that holds the facts, unrounded."""
 _OF_METRIC = ("overall", "store", "quantiles")
@@ -37,7 +37,8 @@ def gather(
         phase: the phase.
         model: the model's name.
         experiments: its configured experiments, in the order of the report.
-        interventions: whether they belong to the study; without them ``validation`` is None, whatever files are there.
+        interventions: whether they belong to the study; without them ``validation`` and what is known of weights
+            changed ``alone`` are None, whatever files are there.
 
     Raises:
         ConfigError: no experiment is configured.
@@ -52,10 +53,11 @@ def gather(
     facts, texts = read_json(folder / "model.json"), read_json(folder / "calibration.json")
     read = {e.label: read_experiment(root / e.path, e, facts, texts) for e in experiments}
     runs = {label: run for label, (run, _) in read.items()}
+    alone = read_alone(folder / "interventions") if interventions else {}
     concentration = analysis.read_concentration(folder / "analysis" / "concentration.csv")
     metrics = {
         run["metric"]: define(run["metric"]) | {key: run[key] for key in _OF_METRIC}
-        | {"concentration": concentration.get(run["metric"])} | best_weights(run["metric"], runs.values())
+        | {"concentration": concentration.get(run["metric"])} | best_weights(run["metric"], runs.values(), alone)
         for run in runs.values()
     }  # fmt: skip
     gathered = {
@@ -93,7 +95,7 @@ def over_metrics(folder: Path, *, interventions: bool) -> dict[str, Any]:
 
 
 def define(metric: str) -> dict[str, Any]:
-    """Return a metric's definition: formula in words, statistics, unit, normalisation and source."""
+    """Return a metric's definition: formula in words, statistics, unit, normalisation, source, what counts as 0."""
     entry = METRICS[metric]
     formula = (inspect.getdoc(entry.score) or "").removeprefix("Return ").rstrip(".")
     return {
@@ -105,6 +107,7 @@ def define(metric: str) -> dict[str, Any]:
         "normalisation": entry.normalisation,
         "source": entry.source,
         "has_gradient": entry.has_gradient,
+        "clipped": entry.clipped,
     }
 
 
@@ -126,15 +129,19 @@ def describe_model(facts: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"components": components}
 
 
-def best_weights(metric: str, runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def best_weights(
+    metric: str, runs: Iterable[Mapping[str, Any]], alone: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return the best weights of a metric, from the run that tells the most of them exactly.
 
-    ``top_exact`` says how many of the rows are surely the best of **all** scored weights, not of the selection only.
+    ``top_exact`` says how many of the rows are surely the best of **all** scored weights, not of the selection only;
+    ``alone`` of each row what changing that weight alone did, None where it was not tried.
     """
     of_metric = [run for run in runs if run["metric"] == metric]
     best = max(of_metric, key=lambda run: min(run["exact_prefix"], len(run["top"])))
     exact = min(best["exact_prefix"], len(best["top"]))
-    return {"top": best["top"], "top_of": best["label"], "top_exact": exact}
+    top = [row | {"alone": alone.get((row["parameter"], row["indices"]))} for row in best["top"]]
+    return {"top": top, "top_of": best["label"], "top_exact": exact}
 
 
 def corpus_loss(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

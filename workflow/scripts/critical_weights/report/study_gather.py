@@ -16,7 +16,7 @@ from .study_across import read_across
 from .study_findings import study_findings
 from .times import KEY, merge_times
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 _KEPT = ("phase", "model", "texts", "corpus_loss", "metrics", "experiments", "superweights", "criteria", "checks")
 
 Facts = dict[str, Any]

@@ -18,7 +18,7 @@ def lede(facts: Mapping[str, Any]) -> str:
         f"Each of {count(analysed['n_weights'])} weights in {plural(analysed['n_tensors'], 'parameter tensor')} of "
         f"{model['model']} ({share(analysed['n_weights'] / model['n_weights'])} of all its weights) was scored by "
         f"{plural(len(metrics), 'metric')}: {listed(metrics)}. A score says how much a weight matters by that metric: "
-        f"larger is more critical. "
+        f"larger is more critical. It has no sign: changing such a weight moves the loss, up or down. "
     )
     if reads:
         text += f"The metrics that read text saw {plural(reads[0]['n_texts'], 'text')}. "
