@@ -23,8 +23,8 @@ def lede(facts: Mapping[str, Any]) -> str:
     )
     text += f" {count(sum(scored.values()))} weights were scored"
     text += f", those of {plural(len(scored), 'checkpoint')} together" if len(scored) > 1 else ""
-    text += ". A score says how much a weight matters by that metric: larger is more critical. It has no sign: changing "
-    return f"{text}such a weight moves the loss, up or down."
+    text += ". A score says how much a weight matters by that metric: larger is more critical. It has no sign: "
+    return f"{text}changing such a weight moves the loss, up or down."
 
 
 def limits(facts: Mapping[str, Any]) -> list[str]:

@@ -208,4 +208,7 @@ def spikes(known: Mapping[str, Any] | None) -> Table:
         f"Population: all tokens of {show.plural(known['texts'], 'text')} ({show.plural(known['tokens'], 'token')}), "
         "absolute values, the model as it is; the last block is held against the one before it. Text and token: "
         "places of the largest output, from 0.")  # fmt: skip
+    if known and known.get("rule"):
+        ratio, next_ratio = (show.real(known["rule"][key], 3) for key in ("ratio", "next_ratio"))
+        note += f" A spike is at least {ratio} times the median of the other blocks and {next_ratio} times the next's."
     return Table("Largest activations by block", columns, rows, note)
