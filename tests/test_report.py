@@ -531,7 +531,7 @@ def test_findings_of_one_metric_compare_nothing(facts):
     facts |= dict.fromkeys(ON_TABLES)
     told = findings(facts)
     assert [f["name"] for f in told] == [
-        "How much the selections hold", "How peaked the scores are", "Where the score lies", "Which weight leads",
+        "Which weight leads", "How much the selections hold", "How peaked the scores are", "Where the score lies",
     ]  # fmt: skip
     assert not any("metrics" in f["text"] for f in told)
 

@@ -13,20 +13,20 @@ from .findings_overlap import overlap
 from .findings_peaks import peak, stats_files
 from .show import count, listed, plural, share, times
 
-OVER_METRICS = (
-    findings_structure.lines, findings_structure.components, findings_structure.channels, findings_tokens.tokens,
-    findings_structure.superweights, findings_stability.stability, findings_stability.noise,
-    findings_stability.first_position, findings_stability.agreement, findings_judged.criteria,
-    findings_judged.validation,
-)  # fmt: skip
-"""Findings from the analysis tables, in the order of the report."""
-
 
 def findings(facts: Mapping[str, Any]) -> list[Finding]:
-    """Return the findings that the facts allow: what, in figures; how sure; and where the evidence is."""
-    first, last = (selection, peak, places, best, overlap), (laws,)
-    found = (make(facts) for make in (*first, *OVER_METRICS, *last))
-    return [one for one in found if one]
+    """Return the findings that the facts allow: what, in figures; how sure; and where the evidence is.
+
+    What the reader came for stands first: which weights lead, how sure that is, and what changing them did.
+    """
+    order = (
+        best, findings_stability.stability, findings_judged.validation,
+        selection, peak, places, overlap, findings_stability.agreement,
+        findings_structure.lines, findings_structure.components, findings_structure.channels, findings_tokens.tokens,
+        findings_structure.superweights, findings_stability.noise, findings_stability.first_position,
+        findings_judged.criteria, laws,
+    )  # fmt: skip
+    return [one for one in (make(facts) for make in order) if one]
 
 
 def selection(facts: Mapping[str, Any]) -> Finding | None:

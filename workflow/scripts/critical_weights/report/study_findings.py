@@ -13,11 +13,14 @@ from .study_facts import ESTIMATES, again, as_many, estimates, evidence, first_p
 
 
 def study_findings(facts: Mapping[str, Any]) -> list[Finding]:
-    """Return the findings that the facts allow; those from the tables over all experiments last."""
-    own = (concentration, components, overlap)
-    makers = (*own, *study_findings_judged.FINDINGS, *study_findings_across.FINDINGS)
-    found = (make(facts) for make in makers)
-    return [one for one in found if one]
+    """Return the findings that the facts allow: how sure rankings are and what changing weights did come first.
+
+    Those from the tables over all experiments are last.
+    """
+    judged = study_findings_judged
+    makers = (judged.stability, judged.validation, concentration, components, overlap, judged.superweights,
+              judged.criteria, judged.laws, *study_findings_across.FINDINGS)  # fmt: skip
+    return [one for one in (make(facts) for make in makers) if one]
 
 
 Held = Mapping[str, Mapping[str, Mapping[str, Any]]]

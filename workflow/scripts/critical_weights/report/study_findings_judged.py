@@ -224,7 +224,3 @@ def laws(facts: Mapping[str, Any]) -> Finding | None:
     sure += f" No law was checked on the scores by {listed(sorted(metrics - tied))}." if metrics - tied else ""
     files = dict.fromkeys([*failed, *(file for _, _, file in outcomes)])
     return finding("Whether the scores can be right", text, sure + again(facts), "checks", *list(files)[:SHOWN])
-
-
-FINDINGS = (stability, validation, superweights, criteria, laws)
-"""In the order of the report."""
