@@ -391,6 +391,9 @@ def test_stability_draws_value_interval_chance_and_threshold():
     assert any(list(line.get_ydata()) == [k / 1e6 for k in made.LADDER] for line in ax.lines)
     assert "Without a curve: magnitude." in drawn_text(drawn.figure)
     assert "100 calibration texts" in drawn_text(drawn.figure)
+    shown = drawn_text(drawn.figure).replace("\n", " ")
+    assert "(halves: from half of them each)" in shown
+    assert "the band of disjoint halves of the texts lies whole above the threshold" in shown
 
 
 def test_stability_tells_the_bands_of_seeds_apart():

@@ -109,10 +109,16 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
             labels.append("too high: weights not kept may enter")
         legend(made, handles, labels, _LEGEND_COLUMNS)
         texts = table["n_texts"].dropna().unique()
-        n = f" of {int(texts[0])} calibration texts" if len(texts) == 1 else ""
+        n = f" from {int(texts[0])} calibration texts" if len(texts) == 1 else ""
+        n += " (halves: from half of them each)" if n and "halves" in methods else ""
         lines = [f"Jaccard index of the first k weights of all tensors between two rankings{n}; "
                  f"bands: {', '.join(_bands(rows))}."]  # fmt: skip
-        notes = [f"Without a curve: {', '.join(without)}."] if without else []
+        notes = []
+        judged = " or ".join(METHODS[method] for method in ("halves", "probes") if method in methods)
+        if judged and rows["threshold"].notna().any():
+            notes.append(f"The verdict: a ranking holds at a k where the band of {judged} lies whole above the threshold "
+                         "and the chance level.")  # fmt: skip
+        notes += [f"Without a curve: {', '.join(without)}."] if without else []
         return finish(made, rows, _HEADING, lines, title, notes)
 
 
