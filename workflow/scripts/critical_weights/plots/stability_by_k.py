@@ -116,8 +116,8 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         notes = []
         judged = " or ".join(METHODS[method] for method in ("halves", "probes") if method in methods)
         if judged and rows["threshold"].notna().any():
-            notes.append(f"The verdict: a ranking holds at a k where the band of {judged} lies whole above the threshold "
-                         "and the chance level.")  # fmt: skip
+            notes.append(f"The verdict: a ranking holds at a k where the band of {judged} lies whole above the "
+                         "threshold and the chance level.")  # fmt: skip
         notes += [f"Without a curve: {', '.join(without)}."] if without else []
         return finish(made, rows, _HEADING, lines, title, notes)
 
