@@ -89,6 +89,7 @@ def draw_metric(points: pd.DataFrame, linear: float, ax: Axes | None = None) -> 
             ax.vlines(at, own["low"], own["high"], color=colour, alpha=0.5)
     log_axis(ax.xaxis)
     ax.set_yscale("symlog", linthresh=linear, linscale=0.6)
+    ax.margins(y=0.08)  # limits from before the scale was set cut a mark at the edge in half
     ax.yaxis.set_major_formatter(SIGNED_POWERS)
     ax.yaxis.set_minor_locator(NullLocator())
     ax.grid(True)
