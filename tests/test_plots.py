@@ -414,7 +414,7 @@ def test_lorenz_draws_a_curve_a_metric_with_its_gini_coefficient():
     np.testing.assert_allclose(curves[2].get_ydata(), np.geomspace(1e-6, 1, 40) ** 0.3)
     np.testing.assert_array_equal(equal.get_xdata(), equal.get_ydata())
     assert ax.get_xlim() == (1e-6, 1)
-    assert "all 1,000,000 weights" in drawn_text(drawn.figure)
+    assert "all 1,000,000 scored weights" in drawn_text(drawn.figure)
     assert not ax.collections, "no band where the bounds are the value"
 
 
