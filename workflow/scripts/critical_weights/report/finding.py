@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 Finding = dict[str, Any]
@@ -18,3 +19,8 @@ def finding(name: str, text: str, sure: str, section: str, *files: str) -> Findi
     """Return a finding; the text gets a capital letter and a full stop."""
     sentence = f"{text[0].upper()}{text[1:]}."
     return {"name": name, "text": sentence, "sure": sure, "section": section, "files": list(files)}
+
+
+def is_estimate(metric: Mapping[str, Any]) -> bool:
+    """Say whether a metric's scores are estimates from random probes, whose noise is part of every figure of them."""
+    return bool(metric["family"] == "curvature")

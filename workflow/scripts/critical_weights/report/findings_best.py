@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from .finding import Finding, finding
+from .finding import Finding, finding, is_estimate
 from .findings_tokens import space_mark
 from .show import listed, plural, quoted, real, times
 
@@ -45,7 +45,7 @@ def best(facts: Mapping[str, Any]) -> Finding | None:
         sure = (
             f"Exact for the first {metric['top_exact']} of all weights; the others are the first of {metric['top_of']}."
         )
-    if metric["family"] == "curvature":
+    if is_estimate(metric):
         sure += " A score of this metric is an estimate from random probes."
     files = [f"{metric['top_of']}/top_weights.csv"] + (["interventions/single_weights.csv"] if first["alone"] else [])
     return finding("Which weight leads", text, sure, "best-weights", *files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .finding import Finding, finding
+from .finding import Finding, finding, is_estimate
 from .findings_ends import level
 from .show import bounded, count, plural, real, share, times
 
@@ -25,7 +25,7 @@ def peak(facts: Mapping[str, Any]) -> Finding | None:
     if not ratio:
         return None
     order = sorted(ratio, key=lambda name: -ratio[name])
-    estimates = [name for name in order if facts["metrics"][name]["family"] == "curvature"]
+    estimates = [name for name in order if is_estimate(facts["metrics"][name])]
     ranked = [name for name in order if name not in estimates] or order
     apart = [] if ranked == order else estimates
     kind = f", all estimated from {_probes(facts, estimates)}," if estimates and not apart else ""

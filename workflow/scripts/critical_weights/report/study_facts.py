@@ -8,7 +8,7 @@ from typing import Any
 
 from ..metrics import METRICS
 from .facts_judged import ABOVE
-from .finding import SHOWN
+from .finding import SHOWN, is_estimate
 from .sheet import or_dash
 from .show import count, listed, plural, real
 
@@ -43,11 +43,6 @@ def judged(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 def spikes(known: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the super weights that make an activation spike; published ones that make none are left out."""
     return [weight for weight in known["weights"] if weight["class"]]
-
-
-def is_estimate(metric: Mapping[str, Any]) -> bool:
-    """Say whether a metric's scores are estimates from random probes, whose noise is part of every figure of them."""
-    return bool(metric["family"] == "curvature")
 
 
 def estimates(facts: Mapping[str, Any]) -> list[str]:

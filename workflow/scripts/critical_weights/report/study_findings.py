@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import study_findings_across, study_findings_judged
-from .finding import SHOWN, Finding, finding
+from .finding import SHOWN, Finding, finding, is_estimate
 from .show import bounded_share, count, listed, plural, real, share
-from .study_facts import ESTIMATES, again, as_many, estimates, evidence, first_percent, is_estimate, leader
+from .study_facts import ESTIMATES, again, as_many, estimates, evidence, first_percent, leader
 
 
 def study_findings(facts: Mapping[str, Any]) -> list[Finding]:

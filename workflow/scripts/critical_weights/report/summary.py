@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .finding import is_estimate
 from .show import count, listed, plural, share
 
 
@@ -36,7 +37,7 @@ def limits(facts: Mapping[str, Any]) -> str:
     used = facts["texts"]["calibration"]
     different = used["n_texts"] - used["n_duplicates"]
     repeated = f", {count(different)} of them different" if used["n_duplicates"] else ""
-    noisy = [name for name, metric in facts["metrics"].items() if metric["family"] == "curvature"]
+    noisy = [name for name, metric in facts["metrics"].items() if is_estimate(metric)]
     noise = f" Scores by {listed(noisy)} are estimates from random probes." if noisy else ""
     if not any(metric["store"].get("n_texts") for metric in facts["metrics"].values()):
         return "no metric here reads texts: how the model is used does not enter the scores. " + _changed(facts)

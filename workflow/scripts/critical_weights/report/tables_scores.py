@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import show
+from .finding import is_estimate
 from .sheet import CODE, MODE_WORDS, NUMBER, TEXT, Table, or_dash
 
 
@@ -36,7 +37,7 @@ def top(name: str, metric: Mapping[str, Any]) -> Table:
         note = (
             f"The first {n} of the selection {metric['top_of']}, {exact} of which are surely the first of all {total}."
         )
-    if metric["family"] == "curvature":
+    if is_estimate(metric):
         note += " Scores are estimates from random probes: a single one may be mostly noise."
     note += f" Row is the output and col the input index.{_alone_note(alone)}"
     return Table(f"Best weights by {name}", columns, rows, note)
