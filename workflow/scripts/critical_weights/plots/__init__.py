@@ -87,9 +87,11 @@ def draw(
         raise ConfigError(f"{figure} is drawn from one file", got=f"{len(sources)}", expected=FIGURES[figure])
     import_matplotlib()
     from .save import check_output, save
+    from .style import styled
 
     output = check_output(output)
-    return save(_module(figure).build(_read(figure, sources), title), output, dpi)
+    with styled():
+        return save(_module(figure).build(_read(figure, sources), title), output, dpi)
 
 
 def draw_times(recorded: Mapping[str, Any], title: str | None = None, dpi: int = DPI) -> bytes:
@@ -103,8 +105,10 @@ def draw_times(recorded: Mapping[str, Any], title: str | None = None, dpi: int =
     """
     import_matplotlib()
     from .save import png
+    from .style import styled
 
-    return png(_module("stage_times").build(recorded, title), dpi)
+    with styled():
+        return png(_module("stage_times").build(recorded, title), dpi)
 
 
 def _read(figure: str, sources: Sequence[str | Path]) -> Any:

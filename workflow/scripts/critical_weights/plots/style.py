@@ -61,6 +61,9 @@ _TITLE_POINTS, _TEXT_POINTS, _CHARACTERS_PER_INCH = 11, 8.5, 15.5
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw and save with the project's settings, whatever the user's own matplotlib settings are."""
+    if matplotlib.rcParams["svg.hashsalt"] == _SETTINGS["svg.hashsalt"]:  # within another such block: checked once
+        yield
+        return
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
