@@ -15,6 +15,7 @@ from critical_weights.errors import TextError
 from critical_weights.needs import (
     TEXT_ENDINGS,
     beyond_candidates,
+    missing_intervention_lists,
     missing_lists,
     missing_tasks,
     missing_texts,
@@ -223,3 +224,39 @@ def test_as_a_module_it_leaves_the_default_target_alone(tmp_path: Path) -> None:
     assert "rule mine:" in done.stdout
     assert "weights_" not in done.stdout
     assert "weights_archive" in dry_run(tmp_path, "weights_all").stdout
+
+
+def test_missing_lists_of_interventions_are_told_where_something_is_to_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("folder", "home"):
+        (tmp_path / name).mkdir()
+    for name in ("here.csv", "home/mine.csv"):
+        (tmp_path / name).touch()
+    lists = ["here.csv", "her.csv", "folder", "~/mine.csv", "results/p2/gpt2/mag_global_k1/top_weights.csv"]
+    own = {
+        "interventions": {"lists": lists},
+        "experiments": ["p2/bundled/mag_global_k10", "p1_baseline/bundled/mag_global_k10"],
+    }
+    config = complete(own)
+
+    def told(*files: str) -> list[str]:
+        return [str(error) for error in missing_intervention_lists([f"results/{file}" for file in files], config)]
+
+    assert told("p2/bundled/mag_global_k10/top_weights.csv", "p2/bundled/analysis/overlap.csv") == []
+    expected = [
+        "interventions.lists[1]: there is no list her.csv. Did you mean here.csv?",
+        "interventions.lists[2]: folder is a folder, not a file.",
+    ]
+    report, study = "p2/bundled/report/report.html", "report/study_report.md"
+    for file in ("p2/bundled/interventions/interventions.csv", report, study, "archive/results.zip"):
+        assert told(file) == expected
+    measured = tmp_path / "results/p2/bundled/interventions/interventions.csv"
+    measured.parent.mkdir(parents=True)
+    measured.touch()
+    assert told(report) == []
+    assert told(study) == expected, "another phase is to be measured"
+    config["interventions"]["enabled"] = False
+    assert told(study) == []

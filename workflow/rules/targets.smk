@@ -10,6 +10,7 @@ from snakemake.cli import get_argument_parser
 from critical_weights.compare.config import compared_sources
 from critical_weights.needs import (
     beyond_candidates,
+    missing_intervention_lists,
     missing_lists,
     missing_models,
     missing_tasks,
@@ -45,7 +46,7 @@ def checked_targets(words):
         errors += [] if EXPERIMENTS or COMPARISONS else [nothing_configured("rule all")]
     wanted += compared_sources(wanted, config)
     errors += [*missing_models(wanted, config), *missing_texts(wanted, config), *missing_lists(wanted, config)]
-    errors += [*missing_tasks(config), *paths_with_braces(config)]
+    errors += [*missing_intervention_lists(wanted, config), *missing_tasks(config), *paths_with_braces(config)]
     if errors:
         stop(*errors)
     for warning in beyond_candidates(wanted, config):

@@ -72,6 +72,32 @@ def missing_lists(files: Iterable[str], config: Mapping[str, Any]) -> list[Confi
     ]
 
 
+def missing_intervention_lists(files: Iterable[str], config: Mapping[str, Any]) -> list[ConfigError]:
+    """Return an error for each list of ``interventions`` that is not there, where any is to be measured.
+
+    Scores, rankings and tables need none, and what is measured already can be reported. A list below ``results/`` may
+    be one that the workflow makes.
+    """
+    if not config["interventions"]["enabled"] or not _unmeasured(files, config):
+        return []
+    return [
+        no_file(f"interventions.lists[{place}]", path, "*.csv", "list")
+        for place, path in enumerate(Path(text).expanduser() for text in config["interventions"]["lists"])
+        if path.parts[:1] != ("results",) and not path.is_file()
+    ]
+
+
+def _unmeasured(files: Iterable[str], config: Mapping[str, Any]) -> list[str]:
+    """Return the tables of interventions that results rest on and that are not there; of all models, if those do."""
+    everywhere = [f"{run.phase}/{run.model}" for run in experiments(config)]
+    cases: dict[str, None] = {}
+    for parts in (file.split("/") for file in files):
+        if {"interventions", "report", "archive"} & set(parts[1:-1]):
+            cases |= dict.fromkeys(everywhere if parts[1] in ("report", "archive") else ["/".join(parts[1:3])])
+    tables = [f"results/{case}/interventions/interventions.csv" for case in cases]
+    return [table for table in tables if not Path(table).is_file()]
+
+
 def missing_tasks(config: Mapping[str, Any]) -> list[ConfigError]:
     """Return an error where the folder of own downstream tasks is not there; none where no task is configured."""
     section = config["downstream"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, RankingError, no_file, unknown
+from ..errors import ConfigError, RankingError, unknown
 from ..interventions import find_intervention
 from ..log import choice, logger
 from ..metrics import METRICS
@@ -95,18 +95,9 @@ class ValidationSettings:
 
 
 def intervention_errors(config: Mapping[str, Any]) -> list[ConfigError]:
-    """Return what the schema cannot see in the interventions of a completed config; nothing where switched off.
-
-    A list below ``results/`` may be one that the workflow makes.
-    """
+    """Return what the schema cannot see in the interventions of a completed config; nothing where switched off."""
     section = {key: value for key, value in config["interventions"].items() if key != "enabled"}
-    if not config["interventions"]["enabled"]:
-        return []
-    errors = list(ValidationSettings(**section).mistakes())
-    for place, path in enumerate(Path(text).expanduser() for text in section["lists"]):
-        if path.parts[:1] != ("results",) and not path.is_file():
-            errors.append(no_file(f"interventions.lists[{place}]", path, "*.csv"))
-    return errors
+    return list(ValidationSettings(**section).mistakes()) if config["interventions"]["enabled"] else []
 
 
 def downstream_errors(config: Mapping[str, Any]) -> list[ConfigError]:
