@@ -103,6 +103,10 @@ def test_reports_tell_single_weights_where_interventions_belong_to_the_study(tmp
     write_report(root, "p2", MODEL, experiments(LABELS), folder / "report", interventions=interventions)
     page = (folder / "report" / "research_summary.md").read_text()
     assert ("| -0.0625 (-0.1 to -0.03) |" in page) == interventions
+    of_first = (folder / "report" / "report.html").read_text().partition("First weights of each experiment</span>")[2]
+    of_first = of_first.partition('<h2 id="map">')[0]
+    assert of_first.count(">-0.0625 <wbr>(-0.1 to -0.03)</td>") == interventions
+    assert ("Measured alone: change of the mean loss per token on 2 evaluation texts" in of_first) == interventions
     assert ("by -0.0625 nats per token (-0.1 to -0.03; 2 evaluation texts): the loss falls" in page) == interventions
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import show
@@ -27,7 +27,7 @@ def top(name: str, metric: Mapping[str, Any]) -> Table:
                ("mean gradient (nats per token / weight)", NUMBER))  # fmt: skip
     alone = [row["alone"] for row in metric["top"]]
     if any(alone):
-        rows = [[*cells, _alone(own)] for cells, own in zip(rows, alone, strict=True)]
+        rows = [[*cells, measured_alone(own)] for cells, own in zip(rows, alone, strict=True)]
         columns = (*columns, ("measured alone (nats per token)", NUMBER))
     n, exact = len(rows), metric["top_exact"]
     total = show.count(metric["overall"]["num_weights"])
@@ -39,17 +39,19 @@ def top(name: str, metric: Mapping[str, Any]) -> Table:
         )
     if is_estimate(metric):
         note += " Scores are estimates from random probes: a single one may be mostly noise."
-    note += f" Row is the output and col the input index.{_alone_note(alone)}"
+    note += f" Row is the output and col the input index.{alone_note(alone)}"
     return Table(f"Best weights by {name}", columns, rows, note)
 
 
-def _alone(own: Mapping[str, Any] | None) -> str:
+def measured_alone(own: Mapping[str, Any] | None) -> str:
+    """Write what changing a weight alone did to the loss, as :func:`.facts_judged.read_alone` has it."""
     if own is None:
         return "not measured"
     return "not finite" if own["dnll"] is None else show.interval(own["dnll"], own["low"], own["high"])
 
 
-def _alone_note(alone: list[Mapping[str, Any] | None]) -> str:
+def alone_note(alone: Iterable[Mapping[str, Any] | None]) -> str:
+    """Say what the column of what weights did alone tells, with n; nothing where none was measured."""
     known = [own for own in alone if own]
     if not known:
         return ""
