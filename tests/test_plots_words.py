@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 
 import matplotlib
+import pandas as pd
 import pytest
 
 import synthetic_analysis as made
 from critical_weights.plots import SCORE_FIGURES, stage_times
-from critical_weights.plots.recurring_channels import SURE
 from critical_weights.plots.sensitivity_distribution import build as build_distribution
-from critical_weights.report.finding import SIGNIFICANT
+from critical_weights.plots.style import GREY
+from critical_weights.significance import SIGNIFICANT
 from test_plots_analysis import SHAPES, SOURCES, build, words_of
 
 
@@ -46,9 +47,21 @@ def test_channels_that_chance_explains_are_grey():
     hit = (table["scope"] == "residual") & (table["quantity"] == "blocks_hit")
     table.loc[hit, "p"] = 1.0
     first = table.index[hit & (table["k"] == 1000) & table["index"].notna()][0]
-    table.loc[first, "p"] = SURE / 2
+    table.loc[first, "p"] = SIGNIFICANT / 2
     drawn = build("recurring_channels", table)
     bars = {matplotlib.colors.to_hex(bar.get_facecolor()) for bar in drawn.figure.axes[0].patches}
     assert len(bars) == 2
-    assert (drawn.data["blocks_p"] < SURE).sum() == 1
-    assert SURE == SIGNIFICANT
+    assert (drawn.data["blocks_p"] < SIGNIFICANT).sum() == 1
+    assert "(p not below 0.01)" in drawn.figure.texts[-1].get_text()
+
+
+def test_chance_is_divided_among_the_selections_that_are_looked_at():
+    table = made.structure(made.NAMES[:3], blocks=8)
+    table.loc[(table["scope"] == "residual") & (table["quantity"] == "blocks_hit"), "p"] = SIGNIFICANT / 2.5
+    drawn = build("recurring_channels", table)
+    assert not any("Grey" in text.get_text() for text in drawn.figure.texts), "nothing else is held against chance"
+    counted = table[table["quantity"] == "outside_hit"].assign(quantity="channels_hit", expected=1.0, index=None)
+    drawn = build("recurring_channels", pd.concat([table, counted], ignore_index=True))
+    assert "(p not below 0.01 / 3 selections)" in drawn.figure.texts[-1].get_text()
+    colours = {matplotlib.colors.to_hex(bar.get_facecolor()) for ax in drawn.figure.axes for bar in ax.patches}
+    assert colours == {GREY}

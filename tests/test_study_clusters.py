@@ -13,7 +13,7 @@ from critical_weights.across.clear_clusters import best_clusters, silhouettes
 from critical_weights.across.clusters import Profile, chance_of_clusters, standardised
 from critical_weights.across.draws import DRAWS, LEAST_P, least_p_of_permutation
 from critical_weights.across.tests import permutation
-from critical_weights.report.finding import SIGNIFICANT
+from critical_weights.significance import SIGNIFICANT
 
 
 def kinds(blocks, figures=14, seed=1):

@@ -37,7 +37,9 @@ def relative_cells(runs: Sequence[Run], value: str) -> pd.DataFrame:
 def build(runs: Sequence[Run], title: str | None = None) -> Drawn:
     """Draw the figure."""
     lines = [f"Colour: mean score of a component of a block / mean over all weights; {population_of(runs)}."]
+    table = relative_cells(runs, "mean")
+    scale = ", all metrics on one scale" if table["panel"].nunique() > 1 else ""
     return build_panels(
-        relative_cells(runs, "mean"), "mean score by block and component, all metrics on one scale",
+        table, f"mean score by block and component{scale}",
         "mean score / the metric's mean over all weights", lines, title, "all scores are 0",
     )  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..significance import SIGNIFICANT
 from .chosen_selection import choose, selections
 from .save import Drawn
 from .small_multiples import finish, nothing, panels
@@ -16,8 +17,6 @@ MOST = 8
 """Channels drawn of each selection."""
 _HEADING = "residual channels with selected weights, by blocks hit"
 _COLOUR = next(iter(line_styles(["bar"]).values()))["color"]
-SURE = 0.01
-"""A channel whose p is not below is drawn grey; the report's findings ask for the same."""
 
 
 def channel_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -51,9 +50,22 @@ def channel_table(table: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby("place", sort=False).head(MOST).drop(columns="place").reset_index(drop=True)
 
 
-def beyond_chance(rows: pd.DataFrame) -> pd.Series:
-    """Return for each channel whether it is in more blocks than chance explains; an unknown chance level counts so."""
-    return ~(rows["blocks_p"] >= SURE)
+def beyond_chance(rows: pd.DataFrame, tests: int) -> pd.Series:
+    """Return for each channel whether it is in more blocks than chance explains; an unknown chance level counts so.
+
+    Args:
+        rows: of :func:`channel_table`.
+        tests: selections that are looked at together; the report's finding divides by their number as well.
+
+    """
+    return ~(rows["blocks_p"] >= SIGNIFICANT / tests)
+
+
+def tests_of(table: pd.DataFrame) -> int:
+    """Return in how many selections channels were held against chance, those without a channel to draw included."""
+    rows = choose(table)
+    own = rows[(rows["scope"] == "residual") & (rows["quantity"] == "channels_hit") & rows["expected"].notna()]
+    return max(int(own["panel"].nunique()), 1)
 
 
 def blocks_of(table: pd.DataFrame) -> int:
@@ -64,18 +76,19 @@ def blocks_of(table: pd.DataFrame) -> int:
     return int(table["layer"].max()) + 1 if table["layer"].notna().any() else 0
 
 
-def draw_channels(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def draw_channels(rows: pd.DataFrame, tests: int = 1, ax: Axes | None = None) -> Axes:
     """Draw a bar a channel: blocks hit, grey where chance explains them, with a mark at one channel's mean by chance.
 
     Args:
         rows: one panel of :func:`channel_table`.
+        tests: see :func:`beyond_chance`.
         ax: where to draw; a new figure if not given.
 
     """
     ax = ax if ax is not None else new_axes()
     y = np.arange(len(rows))
     most = max(int(rows["blocks"].iloc[0]), 1)
-    colours = np.where(beyond_chance(rows), _COLOUR, GREY)
+    colours = np.where(beyond_chance(rows, tests), _COLOUR, GREY)
     ax.barh(y, rows["blocks_hit"], height=0.7, color=colours)
     ax.plot(rows["blocks_expected"], y, "|", color="#E69F00", markersize=8, markeredgewidth=2)
     for place, (blocks, weights) in enumerate(zip(rows["blocks_hit"], rows["weights"], strict=True)):
@@ -93,21 +106,22 @@ def draw_channels(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
     """Draw the figure; where no selected weight touches the residual stream, it says so."""
     rows = channel_table(table)
-    names = list(rows["panel"].unique())
+    names, tests = list(rows["panel"].unique()), tests_of(table)
     if not names:
         return nothing(_HEADING, "No selected weight stands in a row or column of the residual stream.", rows, title)
     with styled():
         made = panels(names, 1.75)
         for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
-            draw_channels(rows[rows["panel"] == name], ax)
+            draw_channels(rows[rows["panel"] == name], tests, ax)
             if made.at_left(place):
                 ax.set_ylabel("channel")
             if made.at_bottom(place):
                 ax.set_xlabel(f"blocks hit (of {int(rows['blocks'].iloc[0])})")
         lines = [f"Of {selections(rows)}; the {MOST} channels in most blocks; behind each bar its number of weights."]
         notes = ["Orange: mean of any one channel if as many weights of each tensor were placed at random."]
-        if not beyond_chance(rows).all():
-            notes.append(f"Grey: by chance some channel reaches as many blocks (p of {SURE} or more).")
+        if not beyond_chance(rows, tests).all():
+            level = f"{SIGNIFICANT} / {tests} selections" if tests > 1 else f"{SIGNIFICANT}"
+            notes.append(f"Grey: by chance some channel reaches as many blocks (p not below {level}).")
         without = [name for name in choose(table)["panel"].unique() if name not in names]
         notes += [f"Without a channel in two blocks: {', '.join(without)}."] if without else []
         return finish(made, rows, _HEADING, lines, title, notes)

@@ -9,8 +9,6 @@ Finding = dict[str, Any]
 """``name``, ``text``, ``sure``, ``section`` (anchor of the evidence in the report) and ``files`` (below the model's
 folder) that the figures come from."""
 
-SIGNIFICANT = 0.01
-"""Chance of being wrong anywhere among all comparisons (divided by their number) that is taken for none."""
 SHOWN = 3
 """Metrics, tokens or criteria that a sentence names one by one at most."""
 

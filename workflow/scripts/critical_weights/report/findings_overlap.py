@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..significance import SIGNIFICANT
 from .analysis import as_little, at_one_k
-from .finding import SIGNIFICANT, Finding, finding
+from .finding import Finding, finding
 from .show import count, plural, real, share
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .finding import SHOWN, SIGNIFICANT, Finding, finding
+from ..significance import SIGNIFICANT
+from .finding import SHOWN, Finding, finding
 from .findings_ends import level
 from .show import count, listed, plural, real, share, times
 

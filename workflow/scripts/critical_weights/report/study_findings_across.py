@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..across.draws import LEAST_P, least_p_of_permutation
-from .finding import SIGNIFICANT, Finding, finding
+from ..significance import SIGNIFICANT
+from .finding import Finding, finding
 from .show import chance, count, listed, plural, real, share
 from .study_across import UNITS
 from .study_facts import again, some

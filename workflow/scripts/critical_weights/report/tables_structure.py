@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..significance import SIGNIFICANT
 from . import show
-from .finding import SIGNIFICANT
 from .sheet import CODE, NUMBER, TEXT, Table, or_dash
 
 _LINES = (("lines_to_cover", "lines that hold all"), ("half_lines", "lines that hold half"),
