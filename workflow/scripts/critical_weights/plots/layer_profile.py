@@ -106,7 +106,8 @@ def build(runs: Sequence[Run], title: str | None = None) -> Drawn:
             rows = table[(table["metric"] == metric) & (table["quantity"] == quantity)]
             draw_profile(rows, styles, ax)
             ax.set_title(f"{QUANTITIES[quantity]} score" if place < 3 else "")
-            ax.tick_params(labelbottom=made.at_bottom(place))
+            if not made.at_bottom(place):
+                ax.set_xticks([])
             if made.at_left(place):
                 ax.set_ylabel(short(metric, 16))
             if made.at_bottom(place):

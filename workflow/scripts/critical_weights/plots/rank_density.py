@@ -38,13 +38,14 @@ def density_table(table: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(ratio=ratio)
 
 
-def draw_pair(rows: pd.DataFrame, norm: LogNorm, ax: Axes | None = None) -> Axes:
+def draw_pair(rows: pd.DataFrame, norm: LogNorm, ax: Axes | None = None, ticks: str = "xy") -> Axes:
     """Draw one pair: places in a across, in b down, both log; the colour is the number of weights against chance.
 
     Args:
         rows: one pair of :func:`density_table`.
         norm: log colour scale around 1.
         ax: where to draw; a new figure if not given.
+        ticks: axes that have any: of maps of the same places side by side, only those at the edge.
 
     """
     ax = ax if ax is not None else new_axes()
@@ -57,7 +58,8 @@ def draw_pair(rows: pd.DataFrame, norm: LogNorm, ax: Axes | None = None) -> Axes
     for axis, last in ((ax.xaxis, across[-1]), (ax.yaxis, down[-1])):
         log_axis(axis)
         step = max(1, round(np.log10(last) / 2))
-        axis.set_ticks([10.0**power for power in range(0, int(np.log10(last)) + 1, step)])
+        powers = range(0, int(np.log10(last)) + 1, step) if axis.axis_name in ticks else ()
+        axis.set_ticks([10.0**power for power in powers])
     ax.set_xlim(across[0], across[-1])
     ax.set_ylim(down[-1], down[0])
     end = min(across[-1], down[-1])
@@ -90,10 +92,11 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         grid = figure.add_gridspec(len(down) + 1, len(across) + 1, height_ratios=[cell] * len(down) + [0.13],
                                    width_ratios=[cell] * len(across) + [rest])  # fmt: skip
         for (a, b), part in by_pair.items():
-            ax = draw_pair(part, norm, figure.add_subplot(grid[down.index(b), across.index(a)]))
-            last = not any((a, below) in by_pair for below in down[down.index(b) + 1 :])
-            ax.tick_params(labelsize=6, length=2, labelleft=a == across[0], labelbottom=last)
-            ax.set_ylabel(short(b, 15) if a == across[0] else "", size=7)
+            first, last = a == across[0], not any((a, below) in by_pair for below in down[down.index(b) + 1 :])
+            place = figure.add_subplot(grid[down.index(b), across.index(a)])
+            ax = draw_pair(part, norm, place, ticks="x" * last + "y" * first)
+            ax.tick_params(labelsize=6, length=2)
+            ax.set_ylabel(short(b, 15) if first else "", size=7)
             ax.set_xlabel(short(a, 15) if last else "", size=7)
         foot = figure.add_subplot(grid[len(down), :])
         label = "weights in the bin / as chance would have it"
