@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from critical_weights.errors import TableError
+from critical_weights.report.inventory import rows_of
 from critical_weights.tables.markdown import describe_all
 from critical_weights.tables.schema import CONCENTRATION, OVERLAP, TABLES, TOP_WEIGHTS, Table, read_table, write_table
 
@@ -53,6 +54,7 @@ def test_top_weights_round_trip_with_awkward_tokens(tmp_path: Path, returns: boo
     got = read_table(tmp_path / "t.csv", TOP_WEIGHTS)
     _same(got, frame)
     assert got["token"].tolist() == tokens
+    assert rows_of(tmp_path / "t.csv") == len(tokens), "as the list of files counts them"
     assert got["layer"].isna().tolist() == [i % 3 == 0 for i in range(len(tokens))]
     assert got["gradient"].isna().all()
     assert [str(t) for t in got.dtypes] == [c.dtype for c in TOP_WEIGHTS.columns]
