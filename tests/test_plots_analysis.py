@@ -378,6 +378,16 @@ def test_stability_marks_what_the_candidates_cannot_answer():
     assert words not in drawn_text(build("stability_by_k", made.stability()).figure)
 
 
+def test_the_chance_level_of_stability_is_that_of_the_verdict():
+    """Of seeds it is among all weights, of halves among the candidates: a mean of both is of neither."""
+    halves = made.stability(["obd"])
+    seeds = halves[halves["method"] == "halves"].assign(method="seeds", expected=1e-6)
+    drawn = build("stability_by_k", pd.concat([halves, seeds], ignore_index=True))
+    (chance,) = [line for line in drawn.figure.axes[0].lines if line.get_label().startswith("_") and len(
+        line.get_xdata()) == len(made.LADDER)]  # fmt: skip
+    assert chance.get_xydata().tolist() == [[k, k / 1e6] for k in made.LADDER]
+
+
 def test_stability_draws_value_interval_chance_and_threshold():
     table = made.stability(["obd"])
     drawn = build("stability_by_k", table)

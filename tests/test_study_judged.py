@@ -91,7 +91,7 @@ def test_what_a_mean_over_k_and_its_interval_are_of_is_told():
         "texts (40), none of them a calibration text; in brackets 95 % of 1,000 draws of texts."
     )
     assert ("Above controls: the interval of the difference to as many other weights of the same tensors and decile of "
-            "abs(w), over draws of texts and of 3 seeds, lies above 0") in sure  # fmt: skip
+            "abs(w), over draws of texts and Student's t over 3 seeds, lies above 0") in sure  # fmt: skip
     alone = part("A", **damaged(0.5, verdict="not compared: x"))
     assert "controls" not in judged.validation({"parts": {"p/m": alone}, "repeats": {}})["sure"]
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import binomtest, spearmanr
 
 from critical_weights.errors import TableError
 from critical_weights.report import findings_judged, study_findings_judged, tables_judged
 from critical_weights.report.rows import records
+from critical_weights.stability.resampling import bootstrap_multiplicities
 from critical_weights.tables.interventions import (
     INTERVENTIONS_TABLE,
     SINGLE_SCORES,
@@ -21,7 +22,7 @@ from critical_weights.tables.interventions import (
 )
 from critical_weights.tables.schema import read_table, write_table
 from critical_weights.validation.single_agreement import spearman
-from critical_weights.validation.verdict import verdict_table
+from critical_weights.validation.verdict import _control_area, verdict_table
 
 TEXTS, KS = 12, (10, 100, 1000)
 PREDICTED = np.arange(5, 5 + TEXTS)
@@ -75,6 +76,76 @@ def test_areas_wins_and_words() -> None:
         for name in ("area", "gain_random", "gain_matched"):
             assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
     assert found["seeds"].tolist() == [2, 2, 2]
+
+
+def test_every_interval_is_that_of_plain_loops() -> None:
+    """Quantiles over draws of texts; of a gain also over Student's t of the controls' mean over their seeds."""
+    table, texts, *singles = made_up()
+    draws, seed = 64, 5
+    found = verdict_table(table, texts, *singles, draws=draws, seed=seed).set_index("metric")
+    times = bootstrap_multiplicities(TEXTS, draws, seed)
+    student = np.random.default_rng([seed, 3]).standard_t(1, draws)
+
+    def area(metric: str, kind: str, number: float | None, weights: np.ndarray) -> float:
+        own = table[(table["metric"] == metric) & (table["kind"] == kind)]
+        own = own[own["seed"] == number] if number else own
+        damage = []
+        for condition in own.sort_values("k")["condition"]:
+            change = texts.loc[texts["condition"] == condition, "change"].to_numpy()
+            damage.append(sum(change * weights) / sum(PREDICTED * weights))
+        return (damage[0] + 2 * damage[1] + damage[2]) / 4
+
+    for metric in LEVELS:
+        areas = [area(metric, "top", None, own) for own in times]
+        expected = {"area": areas}
+        for kind in ("random", "matched"):
+            plain = [area(metric, kind, number, np.ones(TEXTS)) for number in (1, 2)]
+            error = abs(plain[0] - plain[1]) / 2  # s / sqrt(2) of two
+            controls = [(area(metric, kind, 1, own) + area(metric, kind, 2, own)) / 2 + error * t
+                        for own, t in zip(times, student, strict=True)]  # fmt: skip
+            expected[f"gain_{kind}"] = [a - c for a, c in zip(areas, controls, strict=True)]
+        for name, drawn in expected.items():
+            for end, level in (("low", 0.025), ("high", 0.975)):
+                assert found.loc[metric, f"{name}_{end}"] == pytest.approx(np.quantile(drawn, level), rel=1e-9), name
+
+
+def test_a_verdict_is_wrong_as_seldom_as_it_says() -> None:
+    """Selections that do what their controls do on average are told apart from three of these in some 5 %."""
+    rng, studies, seeds = np.random.default_rng(3), 400, 3
+    told = 0
+    for _ in range(studies):
+        controls = pd.DataFrame({"seed": range(seeds), "k": 10, "condition": range(1, seeds + 1)})
+        damage = np.repeat(rng.standard_normal((seeds + 1, 1)), 501, axis=1)
+        damage[0] = 0.0  # the mean that the controls are drawn around; texts tell nothing
+        gain = damage[0] - _control_area(damage, controls, seed=1)
+        told += not np.quantile(gain[1:], 0.025) <= 0 <= np.quantile(gain[1:], 0.975)
+    assert binomtest(told, studies, 0.05).pvalue > 1e-3, told / studies
+
+
+def test_a_win_needs_the_whole_interval_of_the_difference() -> None:
+    """Of two rankings as good as each other neither wins, however far the upper ends lie above 0."""
+    table, texts, *singles = made_up()
+    conditions = {name: table.index[(table["metric"] == name) & (table["kind"] == "top")] for name in ("good", "fair")}
+    for good, fair in zip(conditions["good"], conditions["fair"], strict=True):
+        change = texts.loc[texts["condition"] == good, "change"].to_numpy()
+        sign = np.where(np.arange(TEXTS) % 2, 0.5, -0.5)
+        texts.loc[texts["condition"] == fair, "change"] = change + PREDICTED.mean() * sign
+    found = verdict_table(table, texts, *singles, draws=200, seed=1).set_index("metric")
+    assert found["wins"].to_dict() == {"good": 1, "fair": 0, "bad": 0}
+
+
+def test_one_seed_leaves_the_spread_of_controls_out() -> None:
+    table, texts, *singles = made_up()
+    kept = table[table["seed"] != 2].index
+    texts = texts[texts["condition"].isin(kept)]
+    number = {old: new for new, old in enumerate(kept)}
+    table = table.loc[kept].assign(condition=range(len(kept)))
+    texts = texts.assign(condition=texts["condition"].map(number))
+    found = verdict_table(table, texts, *singles, draws=100, seed=1)
+    assert found["seeds"].tolist() == [1] * 3
+    width = found["gain_matched_high"] - found["gain_matched_low"]
+    assert (width < 0.01).all()
+    assert np.isfinite(width).all()
 
 
 def test_not_told_apart_from_equal_controls() -> None:

@@ -199,7 +199,8 @@ def test_lists_from_a_file(tmp_path: Path) -> None:
     for column, value, words in (
         ("parameter", "model.other", "names model.other, which tiny does not have"),
         ("indices", "(13, 0)", "does not fit model.embed_tokens.weight"),
-        ("sensitivity_score", "much", "is no list of weights"),
+        ("sensitivity_score", "much", "a score that is no finite number"),
+        ("sensitivity_score", "nan", "a score that is no finite number"),
     ):
         wrong = frame.astype(object)
         wrong.loc[1, column] = value
@@ -207,8 +208,23 @@ def test_lists_from_a_file(tmp_path: Path) -> None:
         with pytest.raises(RankingError, match=words):
             list_sets(path, FACTS, [5])
     pd.concat([frame, frame]).to_csv(path, index=False)
-    with pytest.raises(RankingError, match="twice"):
+    with pytest.raises(RankingError, match="a weight that an earlier row names already"):
         list_sets(path, FACTS, [5])
+    frame.assign(indices=["(2, 3)", "(2,3)", "(12, 5)"]).to_csv(path, index=False)
+    with pytest.raises(RankingError, match="a weight that an earlier row names already"):
+        list_sets(path, FACTS, [5])
+
+
+def test_ties_of_a_list_are_by_tensor_and_flat_index_whatever_the_order_of_rows(tmp_path: Path) -> None:
+    """As in rankings: the file's order decides nothing."""
+    first, second = SPECS[0].name, SPECS[1].name
+    names, indices = [second, first, first, first], ["(0,)", "(10, 2)", "(2, 5)", "(2, 3)"]
+    frame = pd.DataFrame({"parameter": names, "indices": indices, "sensitivity_score": 1.0})
+    for seed in range(6):
+        frame.sample(frac=1, random_state=seed).to_csv(tmp_path / "mine.csv", index=False)
+        sets = list_sets(tmp_path / "mine.csv", FACTS, [1, 2, 3, 4])
+        assert [chosen.places[first].tolist() for chosen in sets[:3]] == [[15], [15, 17], [15, 17, 62]]
+        assert sets[3].places[second].tolist() == [0]
 
 
 def test_stores_of_another_model_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ..tables.stability import TOO_HIGH
+from ..tables.stability import JUDGES, TOO_HIGH
 from .save import Drawn
 from .small_multiples import finish, legend, legend_inches, nothing, options, panels
 from .style import DARK, MUTED, line_styles, log_axis, new_axes, styled
@@ -67,7 +67,9 @@ def draw_metric(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax:
             ax.plot(k[unsure], line["value"][unsure], **options(**styles[method] | _HOLLOW))
         band = (line[end].astype(float).mask(unsure) for end in ("low", "high"))
         ax.fill_between(k, *band, color=styles[method]["color"], alpha=0.2, linewidth=0)
-    chance = rows.dropna(subset=["expected"]).groupby("k")["expected"].mean()
+    judged = rows[rows["method"].isin(JUDGES)]
+    # Among the candidates, as the verdict has it; that of seeds is among all weights.
+    chance = (judged if len(judged) else rows).dropna(subset=["expected"]).groupby("k")["expected"].mean()
     if len(chance):
         ax.plot(chance.index.to_numpy(dtype=float), chance, color=DARK, linestyle=_CHANCE, linewidth=1.2)
     for threshold in rows["threshold"].dropna().unique():
@@ -114,7 +116,7 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         lines = [f"Jaccard index of the first k weights of all tensors between two rankings{n}; "
                  f"bands: {', '.join(_bands(rows))}."]  # fmt: skip
         notes = []
-        judged = " or ".join(METHODS[method] for method in ("halves", "probes") if method in methods)
+        judged = " or ".join(METHODS[method] for method in JUDGES if method in methods)
         if judged and rows["threshold"].notna().any():
             notes.append(f"The verdict: a ranking holds at a k where the band of {judged} lies whole above the "
                          "threshold and the chance level.")  # fmt: skip

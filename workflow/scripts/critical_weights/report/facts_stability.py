@@ -6,12 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..tables.stability import STABILITY, TOO_HIGH, WEIGHT_STABILITY
+from ..tables.stability import JUDGES, STABILITY, TOO_HIGH, WEIGHT_STABILITY
 from .rows import Row, kept, read_if_there, records
 
 NOT_MEASURED = "none"
-JUDGES = ("halves", "probes")
-"""What a verdict on a ranking comes from; a store has one of them."""
 SURE = 0.95
 """Share of draws in which a weight is among the first again that counts as staying there."""
 _GROUPS = re.compile(r"mean over (\d+) of (\d+) ")

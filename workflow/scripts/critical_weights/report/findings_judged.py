@@ -61,7 +61,8 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
     others = [f"{row['metric']} ({row['mode']}) {_not_at(row)}" for row in rows[1:] if _partly(row)]
     text += f". Above, but not at every k: {'; '.join(others)}" if others else ""
     sure = f"Mean damage over log k on {plural(first['n_texts'], 'evaluation text')}, none of them a calibration text; "
-    sure += f"in brackets 95 % of {plural(first['draws'], 'draw')} of texts and {plural(first['seeds'], 'seed')}."
+    sure += f"in brackets 95 % of {plural(first['draws'], 'draw')} of texts and Student's t over "
+    sure += f"{plural(first['seeds'], 'seed')}."
     if any(_partly(row) for row in rows):
         sure += " At a k it is above controls where its interval lies above that of every matched control."
     return finding("Whether the weights really matter", text, sure, "validation", *sources)

@@ -128,7 +128,7 @@ def validation(facts: Mapping[str, Any]) -> Finding | None:
     sure += f"brackets 95 % of {listed([count(n) for n in draws])} draws of texts."
     if any(is_compared(row) for row in every):
         sure += " Above controls: the interval of the difference to as many other weights of the same tensors and "
-        sure += f"decile of abs(w), over draws of texts and of {listed([count(n) for n in seeds])} "
+        sure += f"decile of abs(w), over draws of texts and Student's t over {listed([count(n) for n in seeds])} "
         sure += f"{'seed' if seeds == [1] else 'seeds'}, lies above 0; each ranking by itself, so that of many a few "
         sure += "come out above or below by chance. Not told apart from controls does not mean harmless."
     return finding("Whether the weights really matter", text, sure + again(facts, scores=False, damage=True),

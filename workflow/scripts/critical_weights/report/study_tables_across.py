@@ -62,7 +62,8 @@ def models(known: Known) -> Table:
                ("all three see it", TEXT))  # fmt: skip
     return Table("Models beside each other", columns, rows, _note(
         known, "Shares of the first k weights over all tensors, beside the place's share of all weights. Depth: fifths "
-        "of the blocks, from the first. A q not below a hundredth, or not applicable, is no difference."))  # fmt: skip
+        "of the blocks, from the first. A q not below a hundredth shows no difference; of so few tensors "
+        "that no permutation is so rare, none can be shown."))  # fmt: skip
 
 
 def tasks(known: Known) -> Table:

@@ -67,9 +67,9 @@ def validation(facts: Mapping[str, Any]) -> Table:
     note += "these can be as many (compared up to k); the verdict is by its interval. Damage: mean over log k of the "
     note += "change of the mean loss. Not at k: of a ranking that is above controls in the mean, the k at which the "
     note += "interval of its damage is not above that of every matched control, or is wholly below 0. In brackets: "
-    note += "95 % of the draws of texts, in the difference also of the controls' seeds. Trust: place in its phase and "
-    note += "model by the number of others that a ranking surely outdoes, then by damage. Texts whose loss did not "
-    note += "stay finite are left out, and nothing is compared there."
+    note += "95 % of the draws of texts, in the difference also of Student's t over the controls' seeds. Trust: place "
+    note += "in its phase and model by the number of others that a ranking surely outdoes, then by damage. Texts whose "
+    note += "loss did not stay finite are left out, and nothing is compared there."
     return _told_once(Table("What changing the first weights did", columns, rows, note))
 
 

@@ -104,7 +104,7 @@ def _verdict_note(found: list[Mapping[str, Any]], headings: set[str]) -> str:
         of the change of the mean loss when the first k weights are changed. Matched: as many others of the same tensors
         and decile of abs(w); random: of the same tensors. Rank correlation: of score and abs(damage), over single
         weights changed one at a time on the first few of the texts. In brackets: 95 % of the draws of texts, of what is
-        more than controls also of their seeds, of correlations of the draws of weights."""
+        more than controls also of Student's t over their seeds, of correlations of the draws of weights."""
     if "compared up to k" in headings:
         note += """ Compared up to k: beyond it, so much of a tensor is selected that too few weights are left for
             controls as large."""

@@ -25,7 +25,7 @@ _EDGE_SHARE = 0.01
 _NOUN = {"perlayer": "tensors", "perblock": "blocks (the tensors outside them are one)"}
 _CAUTION = {
     "bootstrap": "both have most texts in common: no chance level, and too high for other texts",
-    "bootstrap_pair": "estimates two sets of N other texts, from above",
+    "bootstrap_pair": "estimates two sets of N other texts, from above; no chance level",
     "halves": "each half has N/2 texts: sets of N texts share more",
     "probes": "simulated around the estimates, whose own noise counts as signal: an upper bound",
 }
@@ -101,7 +101,9 @@ def _rows_of_k(resampled: Resampled, mode: str, k: int, found: _Found, threshold
     unsure = "" if found.sure else TOO_HIGH
     for (method, quantity), by_group in found.overlaps.items():
         values = np.mean(by_group, axis=0)
-        chance = None if method == "bootstrap" else np.mean(found.chance, axis=0)[int(quantity == "jaccard")]
+        # Two draws of the same texts have most of them in common: noise alone shares more than independent draws do.
+        dependent = method in ("bootstrap", "bootstrap_pair")
+        chance = None if dependent else np.mean(found.chance, axis=0)[int(quantity == "jaccard")]
         unit = "fraction of k" if quantity == "share" else "fraction of the union"
         yield _row(mode, k, method, quantity, values.mean(), *np.quantile(values, INTERVAL), chance, len(values), unit,
                    _join(over, _CAUTION[method], unsure))  # fmt: skip

@@ -1,8 +1,9 @@
 """The sensitivity of tensors, blocks, experts, attention heads and groups of 128 columns, for mixed precision.
 
 Quantisers that give each part of a model its own number of bits need one sensitivity a part. HAWQ-V2 (Dong 2020,
-1911.03852) ranks layers by the mean of the Hessian's diagonal times the squared rounding error: column ``mean`` of
-``hutchinson_diag``. SqueezeLLM (Kim 2023, 2306.07629) weighs each weight's squared rounding error by the empirical
+1911.03852) ranks layers by the mean of the Hessian's diagonal, entries of either sign, times the squared rounding
+error. Column ``mean`` of ``hutchinson_diag`` is not that: it is the mean of the absolute estimates, to which the noise
+of few probes adds. SqueezeLLM (Kim 2023, 2306.07629) weighs each weight's squared rounding error by the empirical
 Fisher diagonal: with an error that does not depend on the weight's score, a part's expected loss is proportional to
 column ``sum`` of ``grad_squared`` times the part's mean squared error. A group is 128 input columns over all rows, the
 width of the groups that GPTQ and AWQ give a scale of its own in each row.

@@ -135,12 +135,12 @@ VERDICT = Table(
         Column("area_random", "float64", "of the random controls, mean over seeds", "nats per token", optional=True),
         Column("area_matched", "float64", "of the controls of the same abs(w) decile", "nats per token", optional=True),
         Column("gain_random", "float64", "area up to k_compared - area_random", "nats per token", optional=True),
-        Column("gain_random_low", "float64", "2.5 % quantile over draws of texts and seeds", "nats per token",
-               optional=True),
+        Column("gain_random_low", "float64", "2.5 % quantile over draws of texts, and of Student's t for the mean of "
+               "the controls over seeds (of one seed the spread is unknown)", "nats per token", optional=True),
         Column("gain_random_high", "float64", "97.5 % quantile", "nats per token", optional=True),
         Column("gain_matched", "float64", "area up to k_compared - area_matched", "nats per token", optional=True),
-        Column("gain_matched_low", "float64", "2.5 % quantile over draws of texts and seeds", "nats per token",
-               optional=True),
+        Column("gain_matched_low", "float64", "2.5 % quantile over draws of texts, and of Student's t for the mean of "
+               "the controls over seeds (of one seed the spread is unknown)", "nats per token", optional=True),
         Column("gain_matched_high", "float64", "97.5 % quantile", "nats per token", optional=True),
         Column("spearman", "float64", "rank correlation of score and abs(damage) over the sample of single weights",
                optional=True),

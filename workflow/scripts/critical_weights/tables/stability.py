@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .schema import Column, Table
 
+JUDGES = ("halves", "probes")
+"""What a verdict on a ranking comes from; a store has one of them."""
 TOO_HIGH = "too high: weights beyond the candidates may get to the first k"
 """What ``note`` says of overlaps at a k that the kept candidates cannot answer; no verdict is based on them."""
 
@@ -40,8 +42,9 @@ STABILITY = Table(
         Column("high", "float64", "97.5 % quantile (seeds: the largest)", optional=True),
         Column(
             "expected", "float64",
-            "chance level: two independent draws of k among the candidates (seeds: among all weights); "
-            "store_agreement: what is allowed; largest_k: the threshold", optional=True,
+            "chance level: two independent draws of k among the candidates (seeds: among all weights; bootstrap, "
+            "bootstrap_pair: none, since draws of the same texts have most of them in common); store_agreement: what "
+            "is allowed; largest_k: the threshold", optional=True,
         ),
         Column(
             "n", "Int64", "draws, pairs of draws, splits or other phases; relative_error, significant_share: weights; "

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..compare.lists import read_rows
 from ..errors import RankingError
 from ..metrics import METRICS
 from ..ranking.analysed import analysed_tensors, place
@@ -112,25 +113,22 @@ def lowest(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
 
 
 def list_sets(path: str | Path, facts: Mapping[str, Any], ks: Sequence[int]) -> list[WeightSet]:
-    """Return the first k weights, by score, of a CSV with ``parameter, indices, sensitivity_score``; fewer if it has.
+    """Return the first k weights of a CSV with ``parameter, indices, sensitivity_score``, rows in any order.
+
+    The first are those of the highest score; ties by tensor order, then flat index. A k beyond the list is all of it.
 
     Raises:
-        RankingError: the file cannot be read, names a weight twice, or is of another model.
+        RankingError: the file cannot be read, has a score that is no number, names a weight twice, or is of another
+            model.
 
     """
     path = Path(path)
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        scores = frame["sensitivity_score"].astype(float)
-        frame = frame.loc[scores.sort_values(ascending=False, kind="stable").index, ["parameter", "indices"]]
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise RankingError(f"{path} cannot be read as a table: {str(error).strip()}") from error
-    except (KeyError, ValueError) as error:
-        raise RankingError(f"{path} is no list of weights ({error})",
-                           expected="columns parameter, indices, sensitivity_score") from error  # fmt: skip
-    if frame.duplicated().any():
-        row = frame[frame.duplicated()].iloc[0]
-        raise RankingError(f"{path} names the weight {row.parameter} {row.indices} twice")
+    rows = read_rows(path)
+    position = {tensor["name"]: place for place, tensor in enumerate(facts["tensors"])}
+    tensor = np.array([position.get(name, len(position)) for name in rows.names])[rows.tensor]
+    best = np.lexsort((*rows.places.T[::-1], tensor, -rows.score))[: max(ks)]
+    indices = [str(tuple(int(axis) for axis in place if axis >= 0)) for place in rows.places[best]]
+    frame = pd.DataFrame({"parameter": np.array(rows.names, dtype=object)[rows.tensor[best]], "indices": indices})
     lengths = sorted({min(k, len(frame)) for k in ks})
     return [WeightSet(path.stem, "list", "list", k, places_of_frame(frame.head(k), facts, path.name)) for k in lengths]
 
