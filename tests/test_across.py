@@ -146,6 +146,15 @@ def test_two_draws_of_one_model_do_not_differ(tmp_path):
     assert (table["q"].dropna() >= table["p"].dropna() - 1e-12).all()
 
 
+def test_tests_are_corrected_with_those_of_their_own_unit(tmp_path):
+    # Of all ks and scopes together; the p of the unit weights, which are too small, lower no q of the other units.
+    table = two_models(tmp_path, down_proj=4).dropna(subset="p")
+    assert set(table["k"]) == {100, 1000}
+    for unit in ("weights", "lines", "tensors"):
+        own = table[table["unit"] == unit]
+        assert own["q"].tolist() == pytest.approx(adjusted(list(own["p"])))
+
+
 def test_rare_lines_deceive_the_test_of_weights_and_not_that_of_tensors(tmp_path):
     # One row of one tensor holds much of the selection: 24 weights, one line, one tensor of eight.
     specs = specs_of()

@@ -132,6 +132,20 @@ def test_outcomes_are_counted_not_raised() -> None:
     assert (evaluation.measure(["lm_head.weight"]).change == 0).all()
 
 
+def test_a_text_has_collapsed_when_more_than_half_of_its_predictions_are_uniform() -> None:
+    """The first three are, of five, six and seven: half is not enough."""
+    model = tiny_model("llama")
+    evaluation = Evaluation(model, [list(range(1, n + 2)) for n in (5, 6, 7)], CPU, SPARE)
+    assert evaluation.predicted.tolist() == [5, 6, 7]
+
+    def three_uniform(_module: torch.nn.Module, _inputs: object, logits: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.zeros_like(logits[:, :3]), 1000 * logits[:, 3:]], 1)
+
+    with model.lm_head.register_forward_hook(three_uniform):
+        damage = evaluation.measure(["lm_head.weight"])
+    assert damage.collapsed.tolist() == [True, False, False]
+
+
 @pytest.mark.parametrize("intervention, spare", [("scale", SPARE), ("scale", 0), ("zero", SPARE)])
 def test_a_text_compared_in_pieces_gives_the_same(
     intervention: str, spare: int, monkeypatch: pytest.MonkeyPatch

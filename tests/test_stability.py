@@ -20,7 +20,7 @@ from critical_weights.stability.stability import StabilitySettings, stability_ta
 from critical_weights.stability.text_scores import TEXT_TERMS
 from critical_weights.store.read import open_store
 from critical_weights.tables.schema import read_table
-from critical_weights.tables.stability import STABILITY, WEIGHT_STABILITY
+from critical_weights.tables.stability import STABILITY, TOO_HIGH, WEIGHT_STABILITY
 from script_call import call_script
 from synthetic_stores import MODEL_SHA256, default_specs, matrix_specs, random_scores, weights_of, write_store
 from synthetic_texts import score_by_definition, write_probe_store, write_text_store
@@ -331,6 +331,23 @@ def test_floor_draws_counts_draws_that_fall_below_the_candidates(tmp_path: Path)
         below += np.sort(drawn)[-30] < score[best[-1]]
     assert 0 < below < 50
     assert value_of(table, mode="perlayer", k=30, quantity="floor_draws")["value"] == below / 50
+
+
+@pytest.mark.parametrize("large, answered", [(1, False), (4, True)])
+def test_candidates_answer_while_few_draws_fall_below_them(tmp_path: Path, large: int, answered: bool) -> None:
+    """Large gradients in 1 or 4 of 12 texts: draws without these texts fall below, and nothing changes its place."""
+    specs = matrix_specs(1, (20, 10))
+    texts = np.where(np.arange(12) < large, 100, 1)
+    own = {name: values[:, :1] * texts for name, values in gradients(specs).items()}
+    path = write_text_store(tmp_path / "a.h5", specs, own, [7] * 12, kept=100)
+    table, _ = measure(path, draws=200)
+    share, edge = (value_of(table, mode="global", k=10, quantity=q)["value"] for q in ("floor_draws", "edge_share"))
+    assert (0 < share < 0.05) if answered else (0.05 < share < 0.5)
+    assert edge == 0
+    row = value_of(table, mode="global", k=10, method="halves", quantity="jaccard")
+    assert row["value"] == 1
+    assert (TOO_HIGH in row["note"]) != answered
+    assert pd.notna(value_of(table, mode="global", quantity="largest_k")["value"]) == answered
 
 
 def test_a_tensor_without_gradients_limits_what_can_be_told_of_all(tmp_path: Path) -> None:

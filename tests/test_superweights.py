@@ -431,6 +431,18 @@ def test_the_rule() -> None:
     assert [s.kind for s in last_two] == [LAST]
 
 
+def test_the_last_block_is_compared_with_the_one_before_it() -> None:
+    """There is no next one; the first block, far from it, says nothing."""
+
+    def of_last(loud: int) -> list[float]:
+        outputs = [1.0] * 7 + [13.0]  # less than three times the loud one
+        outputs[loud] = 4.5
+        return [s.to_next for s in judge([peak(n, [own]) for n, own in enumerate(outputs)], 8, RULE)]
+
+    assert of_last(loud=0) == [13.0]
+    assert of_last(loud=6) == []
+
+
 def slow_places(scores: dict[str, np.ndarray], weights: list[tuple[str, int]]) -> list[tuple[int, int]]:
     """Sort everything: (global rank, rank in tensor) of each weight."""
     every = sorted(
