@@ -121,8 +121,9 @@ def chance_of_clusters(values: Floats) -> float:
     the h-th such is draw l, else (g + 1) / (draws + 1) for g of them. Source: Besag and Clifford 1991.
     """
     rng = np.random.default_rng(_SEED)
-    # Distances are the same along the principal axes, where a normal cloud is independent draws.
-    spread = np.linalg.svd(values - values.mean(axis=0), compute_uv=False) / np.sqrt(max(len(values) - 1, 1))
+    # Distances are the same along the principal axes, where a normal cloud is independent draws. The spread along them
+    # is had up to one factor, sqrt(n - 1): it changes no silhouette.
+    spread = np.linalg.svd(values - values.mean(axis=0), compute_uv=False)
     seen = best_clusters(values[None])[1].mean()
     as_clear = 0
     for drawn in range(0, DRAWS, _AT_ONCE):
