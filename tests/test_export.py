@@ -222,6 +222,13 @@ def test_a_run_folder_that_is_not_there_is_told_with_the_near_ones(llama: Path) 
         read_selection(llama.with_name(f"{llama.name}0"))
 
 
+def test_a_folder_of_run_folders_is_none_and_they_are_named(llama: Path) -> None:
+    """Not that it has no facts beside it, which says nothing of the mistake."""
+    with pytest.raises(ConfigError, match=rf"{llama.parent.name} is no run folder: it has no top_weights.csv") as told:
+        read_selection(llama.parent)
+    assert llama.name in str(told.value)
+
+
 def test_nothing_asked_for_is_a_mistake(llama: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call_script("export", llama) == 1
     assert "Name --selection, --mask or --parquet" in capsys.readouterr().err

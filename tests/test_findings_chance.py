@@ -15,9 +15,10 @@ from critical_weights.report import (
     findings_structure,
     findings_tokens,
     tables_analysis,
+    tables_structure,
 )
 from critical_weights.report.analysis import read_overlap
-from critical_weights.report.facts_superweights import read_superweights
+from critical_weights.report.facts_superweights import read_not_searched, read_superweights
 from critical_weights.tables.schema import OVERLAP, write_table
 from critical_weights.tables.superweights import SPIKE_PROFILE, SUPERWEIGHTS
 from synthetic_analysis import table_of
@@ -181,6 +182,23 @@ def test_where_the_rule_is_not_recorded_it_is_not_told(tmp_path):
     found = findings_structure.superweights({"superweights": facts})
     assert found["text"].endswith("times that of the block beside it.")
     assert "A spike is" not in found["sure"]
+
+
+@pytest.mark.parametrize("some", [True, False], ids=["some blocks", "no block"])
+def test_blocks_where_none_was_looked_for_are_told_with_the_reason(tmp_path, some):
+    """Not looked for is not none found."""
+    missing = {"2": "its experts are one tensor", "3": "its experts are one tensor"}
+    known = spikes(tmp_path, [], RULE)
+    (tmp_path / "spikes.json").write_text(json.dumps({"settings": RULE, "not_applicable": missing}))
+    facts = {"superweights": known if some else None, "not_searched": read_not_searched(tmp_path / "spikes.json")}
+    told = findings_structure.superweights(facts)
+    where = "n 2 blocks none was looked for: its experts are one tensor."
+    assert told["text"].endswith(f". I{where}" if some else f"Not applicable: i{where}")
+    notes = [make(*facts.values()).note for make in (tables_structure.superweights, tables_structure.spikes)]
+    begin = "Not looked for in" if some else "Not applicable: nothing was looked for in"
+    assert all(f"{begin} 2 blocks: its experts are one tensor." in note for note in notes)
+    assert read_not_searched(tmp_path / "gone.json") is None
+    assert tables_structure.superweights(None).note == "Not looked for."
 
 
 def test_the_mark_of_a_leading_space_is_explained_where_it_is_told():

@@ -200,6 +200,8 @@ def test_markdown_escapes(text, kind, wanted):
         (real(0.00012346), "0.0001235"),
         (real(1.5e-7), "1.5e-07"),
         (real(63754.2), "63,750"),
+        (real(182.4, 2), "180"),
+        (real(99.6, 2), "1e+02"),
         (real(None), "not applicable"),
         (share(2.8e-6), "0.00028 %"),
         (share(0.5), "50 %"),
@@ -337,8 +339,12 @@ def test_what_is_not_measured_follows_what_was_measured(facts):
     assert "when a weight is changed is not measured here" in limits(facts)
     facts["validation"] = {"verdict": []}
     assert "is under Validation" in limits(facts)
+    unknown = "how far other texts would change them is not measured here"
+    for row in facts["stability"]["verdicts"]:
+        row["method"] = "probes"  # drawn again were probes alone
+    assert unknown in limits(facts)
     facts["stability"] = None
-    assert "how far other texts would change them is not measured here" in limits(facts)
+    assert unknown in limits(facts)
 
 
 def test_where_no_metric_reads_texts_nothing_is_said_of_them(facts):

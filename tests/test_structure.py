@@ -415,7 +415,7 @@ def test_places_that_do_not_exist_are_refused(places, message):
 def test_scores_that_cannot_be_are_refused(score):
     frame = weights_at([(q(0), (1, 1)), (q(0), (1, 2))])
     frame.loc[1, "sensitivity_score"] = score
-    with pytest.raises(RankingError, match="1 scores that are below 0 or no number"):
+    with pytest.raises(RankingError, match=r"1 of [0-9]+ rows of .* have a score that is below 0 or no number, first"):
         structure_of_lists({"a": frame}, LLAMA)
 
 

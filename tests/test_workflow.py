@@ -387,11 +387,11 @@ def test_wrong_target_ends_with_one_line(tmp_path: Path, word: str, parts: list[
         ("phases: {p2: {texts: no.txt}}", [["phases.p2.texts", "no.txt"]]),
         (
             "interventions: {ks: [10], others: [zeroo], lists: [no.csv]}",
-            [
-                ["others[0]", "zero?"],
-                ["interventions.k", "expected one of 10"],
-                ["lists[0]", "there is no file no.csv"],
-            ],
+            [["others[0]", "zero?"], ["interventions.k", "expected one of 10"]],
+        ),
+        (
+            "interventions: {lists: [no.csv]}",
+            [["interventions.lists[0]", "there is no list no.csv"]],
         ),
         (
             "{models: {m: {source: local, path: gone}}, experiments: [p2/m/mag_global_k1]}",

@@ -109,8 +109,10 @@ def tell(label: str, found: ForeignList) -> None:
     log.info("%s: %d weights, %s", label, n, kinds[found.cut])
     if found.ends is not None:
         log.warning(
-            "WARNING: %s cannot answer every question over all tensors: exact up to K = %d of its %d weights; beyond "
-            "that the list of %s has run out, and a weight of it may be missing", label, found.global_k, n, found.ends,
+            "WARNING: %s cannot answer every question over all tensors: surely exact up to K = %d of its %d weights, "
+            "since it has no further weight of %s, one of which may be missing. A ranking over all tensors of this "
+            "workflow is known as such by its path, results/.../top_weights.csv",
+            label, found.global_k, n, found.ends,
         )  # fmt: skip
 
 

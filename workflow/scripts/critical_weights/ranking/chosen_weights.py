@@ -71,6 +71,10 @@ def weights_of_list(source: str | Path, facts: str | Path | None = None) -> Chos
         raise ConfigError(f"there is no run folder or list {path}", near=near)
     run = path if path.is_dir() else path.parent
     path = run / "top_weights.csv" if path.is_dir() else path
+    if not path.is_file():
+        inside = sorted(ranking.parent.name for ranking in run.glob(f"*/{path.name}"))
+        raise ConfigError(f"{run} is no run folder: it has no {path.name}",
+                          fix=f"Name one in it, such as {inside[0]}" if inside else None)  # fmt: skip
     facts = Path(facts) if facts else run.parent / "model.json"
     if not facts.is_file():
         raise ConfigError(f"there is no {facts}, which tells the tensors' shapes", fix="Name one with --facts")

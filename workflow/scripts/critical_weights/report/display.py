@@ -44,7 +44,7 @@ def tables(facts: Mapping[str, Any]) -> dict[str, Any]:
         "resampled": tables_stability.overlaps(facts["stability"]),
         "first_position": [make(facts["first_position"]) for make in (
             tables_stability.first_position, tables_stability.fallen)],
-        "superweights": [make(facts["superweights"]) for make in (
+        "superweights": [make(facts["superweights"], facts.get("not_searched")) for make in (
             tables_structure.superweights, tables_structure.spikes)],
         "criteria": tables_judged.criteria(facts["criteria"]),
         "verdict": tables_judged.verdict(facts["validation"]),

@@ -46,6 +46,15 @@ def read_superweights(folder: Path) -> dict[str, Any] | None:
     }
 
 
+def read_not_searched(path: Path) -> dict[str, Any] | None:
+    """Return in how many blocks no spike was looked for, of those that ``spikes.json`` knows, and the reasons.
+
+    None where every block was looked at, or where the file is gone.
+    """
+    missing = read_json(path)["not_applicable"] if path.is_file() else {}
+    return {"blocks": len(missing), "reasons": list(dict.fromkeys(missing.values()))} if missing else None
+
+
 def _rule(path: Path) -> dict[str, float] | None:
     return {key: read_json(path)["settings"][key] for key in _RULE} if path.is_file() else None
 

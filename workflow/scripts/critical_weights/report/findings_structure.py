@@ -153,9 +153,16 @@ def channels(facts: Mapping[str, Any]) -> Finding | None:
 
 def superweights(facts: Mapping[str, Any]) -> Finding | None:
     """Say which super weights were found and where the metrics rank them, or that none was found in how much text."""
-    known = facts["superweights"]
+    known, unseen = facts["superweights"], facts.get("not_searched")
+    left_out = ""
+    if unseen:
+        left_out = f"in {plural(unseen['blocks'], 'block')} none was looked for: {'; '.join(unseen['reasons'])}"
     if not known or not known["profile"]:
-        return None
+        if not unseen:
+            return None
+        sure = "That none was looked for does not mean that there is none."
+        text = f"not applicable: {left_out}"
+        return finding("Whether there are super weights", text, sure, "super-weights", "spikes.json")
     found = [weight for weight in known["weights"] if weight["class"]]
     missed = [weight for weight in known["weights"] if not weight["class"]]
     rule = [real(known["rule"][key]) for key in ("ratio", "next_ratio")] if known["rule"] else None
@@ -174,6 +181,7 @@ def superweights(facts: Mapping[str, Any]) -> Finding | None:
             text += f" and {times(top['to_next'])} that of the block beside it"
             if rule:
                 text += f", where a spike needs at least {rule[0]} times the one and {rule[1]} times the other"
+    text += f". {left_out[:1].upper()}{left_out[1:]}" if unseen else ""
     if missed:
         text += f". {plural(len(missed), 'published super weight')} of this model made no spike here"
     sure = f"Forward passes, {plural(known['rounds'], 'round')}, each with what was found before set to 0. Other texts "

@@ -17,7 +17,7 @@ from .facts_judged import read_alone, read_criteria, read_validation
 from .facts_positions import read_first_position
 from .facts_stability import read_stability
 from .facts_structure import read_structure, read_tokens
-from .facts_superweights import read_superweights
+from .facts_superweights import read_not_searched, read_superweights
 from .findings import findings
 from .times import KEY, gather_times
 
@@ -88,6 +88,7 @@ def over_metrics(folder: Path, *, interventions: bool) -> dict[str, Any]:
         "tokens": read_tokens(tables, structure["close"] if structure else []),
         "first_position": read_first_position(tables),
         "superweights": read_superweights(tables),
+        "not_searched": read_not_searched(folder / "spikes.json"),
         "stability": read_stability(tables),
         "criteria": read_criteria(tables),
         "validation": read_validation(folder / "interventions") if interventions else None,

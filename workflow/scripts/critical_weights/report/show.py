@@ -22,7 +22,7 @@ def real(value: float | None, digits: int = 4) -> str:
     """Format a measured number with ``digits`` significant digits: ``0.3301``, ``1.234e-07``, ``63,750``."""
     if value is None:
         return MISSING
-    if 1e3 <= abs(value) < 1e9 and digits <= 4:
+    if min(1e3, 10**digits) <= abs(value) < 1e9 and digits <= 4:
         return f"{float(f'{value:.{digits}g}'):,.0f}"
     return f"{value:.{digits}g}"
 

@@ -41,7 +41,7 @@ def limits(facts: Mapping[str, Any]) -> str:
     noise = f" Scores by {listed(noisy)} are estimates from random probes." if noisy else ""
     if not any(metric["store"].get("n_texts") for metric in facts["metrics"].values()):
         return "no metric here reads texts: how the model is used does not enter the scores. " + _changed(facts)
-    if facts["stability"]:
+    if facts["stability"] and any(row["method"] == "halves" for row in facts["stability"]["verdicts"]):
         texts = "what drawing from these texts again changes is under Stability, other texts may differ more"
     else:
         texts = "how far other texts would change them is not measured here"

@@ -167,8 +167,8 @@ def first_tokens(known: Mapping[str, Any] | None) -> Table:
     return Table("Tokens that lead", columns, rows, note)
 
 
-def superweights(known: Mapping[str, Any] | None) -> Table:
-    """The super weights with their places in every metric."""
+def superweights(known: Mapping[str, Any] | None, unseen: Mapping[str, Any] | None = None) -> Table:
+    """The super weights with their places in every metric; ``unseen`` tells of blocks where none was looked for."""
     rows = []
     for weight in known["weights"] if known else []:
         for rank in weight["ranks"]:
@@ -184,17 +184,27 @@ def superweights(known: Mapping[str, Any] | None) -> Table:
         "round", "weight", "output at the spike", "over the median of the other blocks", "over the next block's")),
         ("metric", CODE), *((n, NUMBER) for n in ("rank", "rank in its tensor", "of")), ("note", TEXT))  # fmt: skip
     note = "early: makes the spike; last: in the last blocks; shared: no few weights make it."
-    if known and not rows:
+    if not known:
+        note = "Not looked for."
+    elif not rows:
         note = "No weight makes an activation spike in these texts, and none is published for this model."
-    return Table("Super weights", columns, rows, note)
+    return Table("Super weights", columns, rows, _searched(known, unseen, note))
+
+
+def _searched(known: Mapping[str, Any] | None, unseen: Mapping[str, Any] | None, note: str) -> str:
+    """Return a table's note, or, where no block was looked at, why not."""
+    if not unseen:
+        return note
+    why = f"{show.plural(unseen['blocks'], 'block')}: {'; '.join(unseen['reasons'])}."
+    return f"{note} Not looked for in {why}" if known else f"Not applicable: nothing was looked for in {why}"
 
 
 def _rank(rank: int | None, above: int | None) -> str:
     return show.count(rank) if rank is not None else "-" if above is None else f"beyond {above:,}"
 
 
-def spikes(known: Mapping[str, Any] | None) -> Table:
-    """The largest activations of each block."""
+def spikes(known: Mapping[str, Any] | None, unseen: Mapping[str, Any] | None = None) -> Table:
+    """The largest activations of each block that was looked at."""
     rows = [
         [str(row["layer"]), row["parameter"], show.real(row["max_output"]), str(row["output_row"]),
          show.real(row["to_median"], 3), show.real(row["to_next"], 3), show.real(row["median_output"]),
@@ -211,4 +221,4 @@ def spikes(known: Mapping[str, Any] | None) -> Table:
     if known and known.get("rule"):
         ratio, next_ratio = (show.real(known["rule"][key], 3) for key in ("ratio", "next_ratio"))
         note += f" A spike is at least {ratio} times the median of the other blocks and {next_ratio} times the next's."
-    return Table("Largest activations by block", columns, rows, note)
+    return Table("Largest activations by block", columns, rows, _searched(known, unseen, note))

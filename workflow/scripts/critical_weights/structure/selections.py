@@ -166,7 +166,13 @@ def place_weights(selection: Selection, facts: dict[str, Any]) -> Placed:
     frame = selection.frame
     score = frame["sensitivity_score"].to_numpy(np.float64)
     if not (score >= 0).all():
-        raise RankingError(f"{selection.label} has {int((~(score >= 0)).sum())} scores that are below 0 or no number")
+        wrong = ~(score >= 0)
+        raise RankingError(
+            f"{int(wrong.sum())} of {len(score)} rows of {selection.label} have a score that is below 0 or no number, "
+            f"first {frame['parameter'].iloc[int(wrong.argmax())]} {frame['indices'].iloc[int(wrong.argmax())]} "
+            f"({score[int(wrong.argmax())]:g})",
+            fix="A score says how much a weight matters: give its absolute value",
+        )
     order = {tensor["name"]: place for place, tensor in enumerate(facts["tensors"])}
     codes, names = pd.factorize(frame["parameter"])
     unknown = [name for name in names if name not in order]
