@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from forked_snakemake import run_snakemake
 from tiny_models import SENTENCES, save_tiny_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,11 +51,7 @@ def write_study(folder: Path) -> None:
 
 def planned_jobs(folder: Path) -> list[Job]:
     """Return the jobs of :func:`write_study`'s study, each behind those whose outputs it reads."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "all", "-n", "-p", "--snakefile", str(ROOT / "Snakefile"),
-         "--configfile", "own.yaml"],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_snakemake(folder, "all", "-n", "-p", "--snakefile", ROOT / "Snakefile", "--configfile", "own.yaml")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     return _in_order(_job(*found) for found in _JOB.findall(done.stdout) if ".py " in found[2])
 

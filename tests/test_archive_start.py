@@ -12,6 +12,7 @@ import yaml
 from critical_weights.archive.config import WORD_BYTES, study_errors
 from critical_weights.metrics import METRICS_BY_PATH
 from critical_weights.names import parse_experiment
+from forked_snakemake import run_snakemake
 from stage_jobs import CONFIG, ROOT, write_study
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -35,9 +36,7 @@ def snakemake(folder, experiments, *words):
     config = CONFIG | {"experiments": experiments}
     config["phases"] = dict.fromkeys({path.split("/")[0] for path in experiments}, CONFIG["phases"]["a"])
     (folder / "own.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", *words, "-n", "--snakefile", ROOT / "Snakefile", "--configfile",
-               "own.yaml"]  # fmt: skip
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return run_snakemake(folder, *words, "-n", "--snakefile", ROOT / "Snakefile", "--configfile", "own.yaml")
 
 
 def test_the_limit_is_that_of_the_system():

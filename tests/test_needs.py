@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from critical_weights.needs import (
     paths_with_braces,
 )
 from critical_weights.texts.calibration import read_texts
+from forked_snakemake import run_snakemake
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = configs.read_config(ROOT / "config" / "config.yaml")
@@ -45,8 +45,7 @@ def complete(own: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def dry_run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "-n", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return run_snakemake(folder, "-n", *words)
 
 
 def test_a_text_file_of_another_kind_is_told(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +16,7 @@ import yaml
 from critical_weights.compare.known_facts import KNOWN_SIZES, known_facts
 from critical_weights.scoring.memory_parts import PROCESS_BYTES
 from critical_weights.scoring.memory_plan import USABLE, plan_memory
+from forked_snakemake import run_snakemake
 from stage_jobs import CONFIG, ROOT, write_study
 
 PROFILES = sorted((ROOT / "profiles").glob("*/profile.yaml"))
@@ -25,9 +24,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def snakemake(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *words], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
-    )
+    done = run_snakemake(folder, *words, env=ENVIRONMENT)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

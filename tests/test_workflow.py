@@ -20,6 +20,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from forked_snakemake import run_snakemake
 from tiny_models import SENTENCES, save_tiny_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,8 +47,7 @@ pytestmark = pytest.mark.timeout(900)
 def snakemake(directory: Path, *words: str, checkout: Path = ROOT, end: str = "") -> subprocess.CompletedProcess[str]:
     """Run Snakemake in a directory; with ``end``, check that it ends with status 1 and this among its words."""
     snakefile = [] if checkout == directory else ["--snakefile", str(checkout / "Snakefile")]
-    command = [sys.executable, "-m", "snakemake", *words, *snakefile]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    done = run_snakemake(directory, *words, *snakefile)
     assert done.returncode == (1 if end else 0), done.stdout + done.stderr
     assert end in done.stdout + done.stderr
     return done
@@ -115,7 +115,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         shutil.copy(ROOT / name, folder)
     write_inputs(folder)
     before = {path.name for path in folder.iterdir()}
-    snakemake(folder, *EVERYTHING, "--cores", "2", "--configfile", "own.yaml", checkout=folder)
+    command = [sys.executable, "-m", "snakemake", *EVERYTHING, "--cores", "2", "--configfile", "own.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     made = {path.name for path in folder.iterdir()} - before
     assert made == {"results", "resources", "logs", "benchmarks", ".snakemake"}
     return Study(folder)
