@@ -1,7 +1,13 @@
-"""Run under torchrun: the engines of all families that read texts, shared among the processes."""
+"""The engines of all families that read texts, shared among processes: forks of one, so that it alone imports torch.
+
+They find each other by what torchrun tells those that it starts.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -101,9 +107,39 @@ def gather_family(
     return whole, run.summary.corpus_loss, run.summary.n_texts
 
 
-if __name__ == "__main__":
+def share(folder: Path, rank: int, count: int, port: int) -> None:
+    """Be one of several processes, and write ``{count}.pt`` if it leads."""
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count,
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "tests"}  # fmt: skip
+    os.environ |= {name: str(value) for name, value in told.items()}
+    with together(torch.device("cpu")) as (processes, _):
+        assert processes.count == count
+        result = gather(folder, processes)
+        if processes.leads:
+            torch.save(result, folder / f"{count}.pt")
+
+
+def main(folder: Path, counts: list[int]) -> None:
+    """Fork so many processes after each other, from one in which torch has no threads; where one fails, all end."""
     torch.set_num_threads(1)
-    with together(torch.device("cpu")) as (together_with, _):
-        result = gather(Path(sys.argv[1]), together_with)
-        if together_with.leads:
-            torch.save(result, Path(sys.argv[1]) / f"{together_with.count}.pt")
+    for count in counts:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        forks = []
+        for rank in range(count):
+            forks.append(os.fork())
+            if not forks[-1]:
+                return share(folder, rank, count, port)
+        while forks:
+            pid, status = os.wait()
+            forks.remove(pid)
+            if status:
+                for other in forks:
+                    os.kill(other, signal.SIGKILL)
+                sys.exit(f"one of {count} processes ended with status {os.waitstatus_to_exitcode(status)}")
+    return None
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [int(word) for word in sys.argv[2:]])

@@ -37,10 +37,6 @@ def run(*command: object, status: int = 0) -> str:
     return done.stderr
 
 
-def torchrun(count: int, script: Path, *arguments: object) -> str:
-    return run("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", script, *arguments)
-
-
 def children(process: subprocess.Popen) -> list[int]:
     """Return the processes that a process started."""
     found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
@@ -79,11 +75,8 @@ def gathered(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict]:
     folder = tmp_path_factory.mktemp("processes")
     for name in MODELS:
         tiny_model(name).save_pretrained(folder / name)
-    found = {1: gather(folder, ALONE)}
-    for count in (2, 3):
-        torchrun(count, HERE / "process_runs.py", folder)
-        found[count] = torch.load(folder / f"{count}.pt", weights_only=True)
-    return found
+    run(HERE / "process_runs.py", folder, 2, 3)
+    return {1: gather(folder, ALONE)} | {n: torch.load(folder / f"{n}.pt", weights_only=True) for n in (2, 3)}
 
 
 @pytest.mark.parametrize("count", [2, 3])
