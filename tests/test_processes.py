@@ -16,10 +16,12 @@ import torch
 
 from comparison import relative_errors
 from critical_weights.errors import ConfigError
+from critical_weights.scoring import launch
 from critical_weights.scoring.processes import ALONE, shares
 from critical_weights.store.read import ScoreStore, open_store
 from process_runs import ENGINES, FAMILIES, MODELS, STATISTICS, TEXT_KINDS, TEXTS, gather
 from scoring_inputs import STORES, same_bytes, write_inputs
+from script_call import call_script
 from tiny_models import tiny_model
 
 HERE = Path(__file__).parent
@@ -224,7 +226,6 @@ def test_two_nodes_give_the_bytes_of_two_processes_on_one(
     "words, line",
     [
         (["--processes=9"], "error: there are more processes than texts; got 9 processes, 4 texts"),
-        (["--processes=2", "--dense=gradsquared"], "error: unknown metric in scoring.dense 'gradsquared'"),
         (
             ["--processes=2", "--family=static"],
             "error: the static family reads no texts that processes could share; got 2",
@@ -232,13 +233,28 @@ def test_two_nodes_give_the_bytes_of_two_processes_on_one(
         (["--processes=0"], "error: --processes is too small; got 0"),
     ],
 )
-def test_a_mistake_is_one_line(words: list[str], line: str, inputs: tuple[Path, list[str]], tmp_path: Path) -> None:
-    said = run(SCRIPT, *inputs[1], *words, f"--output-dir={tmp_path}", f"--log={tmp_path / 'log'}", status=1)
+def test_a_mistake_that_is_seen_before_any_is_started_is_one_line(
+    words: list[str], line: str, inputs: tuple[Path, list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(launch, "run_processes", None)
+    files = f"--output-dir={tmp_path}", f"--log={tmp_path / 'log'}"
+    assert call_script("score", *inputs[1], *words, *files) == 1
+    told_as_one_line(line, capfd.readouterr().err, tmp_path / "log")
+
+
+def test_a_mistake_that_all_of_them_see_is_one_line(inputs: tuple[Path, list[str]], tmp_path: Path) -> None:
+    words = ["--processes=2", "--dense=gradsquared", f"--output-dir={tmp_path}", f"--log={tmp_path / 'log'}"]
+    said = run(SCRIPT, *inputs[1], *words, status=1)
+    told_as_one_line("error: unknown metric in scoring.dense 'gradsquared'", said, tmp_path / "log")
+
+
+def told_as_one_line(line: str, said: str, log: Path) -> None:
     told = [text for text in said.splitlines() if "error" in text]
     assert len(told) == 1, said
     assert line in told[0]
     assert "Traceback" not in said
-    assert told[0] in (tmp_path / "log").read_text()
+    assert told[0] in log.read_text()
 
 
 @pytest.mark.parametrize("which", [0, -1])
