@@ -1,8 +1,6 @@
 """Snakemake's own report: what it shows, that each has its caption, and that it can be collected without a network."""
 
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +10,7 @@ import pytest
 
 from critical_weights import result_paths
 from critical_weights.plots import FIGURES, INTERVENTION_FIGURES, RUN_FIGURES
+from forked_snakemake import run_snakemake
 
 ROOT = Path(__file__).parents[1]
 CAPTIONS = ROOT / "workflow" / "report" / "captions"
@@ -46,13 +45,14 @@ def collected(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     config = folder / "own.yaml"
     config.write_text("experiments: [p2/bundled/gradsq_perlayer_k7]\n")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(config)]
-    wanted = subprocess.run([*command, "--summary", "--quiet"], cwd=folder, capture_output=True, text=True, check=True)
+    words = ("--snakefile", ROOT / "Snakefile", "--configfile", config)
+    wanted = run_snakemake(folder, *words, "--summary", "--quiet")
+    assert wanted.returncode == 0, wanted.stderr
     for line in wanted.stdout.splitlines()[1:]:
         path = folder / line.split("\t")[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
-    done = subprocess.run([*command, "--report", "page.zip"], cwd=folder, capture_output=True, text=True, check=False)
+    done = run_snakemake(folder, *words, "--report", "page.zip")
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(folder / "page.zip") as made:
         (page,) = (name for name in made.namelist() if name.endswith("report.html"))
