@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,24 @@ def stopped_after(inputs: Path, output: Path, parts: int) -> Path:
     return output / ".unfinished" / "gradient"
 
 
+@pytest.fixture(scope="module")
+def fresh(inputs: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stores of an undisturbed run, to be compared with only."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("fresh") / "s"
+    score(inputs("llama"), folder, CHUNKS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stopped(inputs: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped after two parts, to be copied."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("stopped") / "s"
+    stopped_after(inputs("llama"), folder, 2)
+    return folder
+
+
 def test_a_run_that_ends_leaves_the_stores_alone(inputs: Callable[[str], Path], tmp_path: Path) -> None:
     score(inputs("llama"), tmp_path / "s", CHUNKS)
     assert {path.suffix for path in (tmp_path / "s").iterdir()} == {".h5"}
@@ -178,10 +197,14 @@ def test_a_run_that_ends_leaves_the_stores_alone(inputs: Callable[[str], Path], 
     ],
 )
 def test_parts_of_other_settings_are_discarded_with_the_reason(
-    change: dict, reason: str, inputs: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    change: dict,
+    reason: str,
+    inputs: Callable[[str], Path],
+    stopped: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    stopped_after(inputs("llama"), tmp_path / "s", 2)
-    caplog.clear()
+    shutil.copytree(stopped, tmp_path / "s")
     given = {"plan": CHUNKS} | change
     with caplog.at_level("INFO", "critical_weights"):
         score(inputs("llama"), tmp_path / "s", **given)
@@ -219,16 +242,16 @@ def test_damage_is_never_taken_for_whole(
     damage: Callable[[Path], None],
     which: str,
     inputs: Callable[[str], Path],
+    stopped: Path,
+    fresh: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    kept = stopped_after(inputs("llama"), tmp_path / "s", 2)
-    damage(kept / which)
+    damage(shutil.copytree(stopped, tmp_path / "s") / ".unfinished" / "gradient" / which)
     with caplog.at_level("INFO", "critical_weights"):
         score(inputs("llama"), tmp_path / "s", CHUNKS)
     assert [m for m in caplog.messages if "are discarded" in m and m.endswith("is missing or damaged")]
-    score(inputs("llama"), tmp_path / "fresh", CHUNKS)
-    assert same_bytes(tmp_path / "s", tmp_path / "fresh")
+    assert same_bytes(tmp_path / "s", fresh)
 
 
 def test_unlisted_files_of_a_killed_run_are_cleared_away(inputs: Callable[[str], Path], tmp_path: Path) -> None:
