@@ -256,12 +256,15 @@ def test_words_follow_their_numbers(facts):
 def test_limits_follow_what_was_measured(facts):
     facts = json.loads(json.dumps(facts))
     assert not any("one set of texts" in one or "One checkpoint" in one for one in limits(facts))
-    facts |= {"parts": {FIRST: facts["parts"][FIRST] | {"stability": None, "validation": None}}, "repeats": {}}
+    part = facts["parts"][FIRST]
+    facts |= {"parts": {FIRST: part | {"stability": None, "validation": None}}, "repeats": {}}
     said = " ".join(limits(facts))
     assert "One checkpoint only" in said
-    assert "scored on one set of texts" in said
+    assert "scored on one set of texts: other kinds of texts may change more." in said
     assert "was not measured in p1/tiny." in said
     assert "was not measured in p1/tiny: a score there is an estimate." in said
+    facts["parts"] = {FIRST: part}
+    assert "what drawing from it again changes is under Stability" in " ".join(limits(facts))
 
 
 def test_next_steps_are_those_that_files_imply_and_no_other(facts):
