@@ -106,7 +106,7 @@ print(json.dumps(sorted({{name.split(".")[0] for name, module in sys.modules.ite
 
 
 @pytest.mark.parametrize("figure", ["overlap_matrix", "sensitivity_heatmap"])
-def test_drawing_imports_neither_scipy_nor_3d_and_says_nothing(figure):
+def test_drawing_imports_neither_scipy_nor_3d_nor_tex_and_says_nothing(figure):
     """Seaborn imports scipy, which takes longer than to draw the matrix; matplotlib its 3D axes."""
     loaded = told(f"""
 import json, sys, warnings
@@ -121,7 +121,7 @@ if {figure!r} == "overlap_matrix":
     module.draw_matrix(pandas.DataFrame([row]))
 print(json.dumps([name for name, module in sys.modules.items() if module]))
 """)
-    assert not [name for name in loaded if name.split(".")[0] == "scipy" or "mplot3d" in name]
+    assert not [name for name in loaded if name.split(".")[0] in ("scipy", "fontTools") or "mplot3d" in name]
     assert ("seaborn" in loaded) == (figure == "overlap_matrix")
 
 
@@ -142,3 +142,42 @@ with without("colorsys"):
     found.append("kept")
 print(json.dumps(found))
 """) == ["missing", "colorsys", "kept"]
+
+
+def test_a_module_is_empty_in_the_block_alone():
+    assert told("""
+import json, sys
+from critical_weights.imports import unread
+found = []
+with unread("wsgiref", "util"):
+    import wsgiref.util
+    found.append(hasattr(wsgiref.util, "FileWrapper"))
+found.append("wsgiref" in sys.modules or "wsgiref.util" in sys.modules)
+import wsgiref.util
+found.append(hasattr(wsgiref.util, "FileWrapper"))
+with unread("wsgiref", "util"):
+    import wsgiref.util
+    found.append(hasattr(wsgiref.util, "FileWrapper"))
+print(json.dumps(found))
+""") == [False, False, True, True]
+
+
+SET = """
+import json
+{imported}
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+line, box = Line2D([0], [0]), Rectangle((0, 0), 1, 1)
+found = [line.set(lw=3, color="red"), box.set(facecolor="blue")]
+for artist in (line, box):
+    try:
+        artist.set(colour="red")
+    except AttributeError as error:
+        found.append(str(error))
+print(json.dumps([str(artist) for artist in found] + [line.get_linewidth(), line.get_color(), box.get_facecolor()]))
+"""
+
+
+def test_artists_are_set_as_ever():
+    mine = "from critical_weights.plots.library import import_matplotlib; import_matplotlib()"
+    assert told(SET.format(imported=mine)) == told(SET.format(imported="import matplotlib.figure"))

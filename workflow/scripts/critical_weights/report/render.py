@@ -51,11 +51,12 @@ def _environment(templates: Path, escape: bool) -> jinja2.Environment:
     return environment
 
 
+_MARKUP = re.compile(r"[\\`<>\[\]|]|(?<!\w)_|_(?!\w)|\*(?=\S)|(?<=\S)\*")
+
+
 def markdown(text: str) -> str:
     """Escape what Markdown would take for markup, and keep the text on one line."""
-    text = re.sub(r"([\\`<>\[\]|])", r"\\\1", " ".join(text.split()))
-    text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
-    return re.sub(r"\*(?=\S)|(?<=\S)\*", r"\\*", text)
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def cell(text: str, kind: str) -> str:

@@ -15,10 +15,11 @@ Row = dict[str, Any]
 
 def records(frame: pd.DataFrame) -> list[Row]:
     """Return the rows of a table; an empty field is None, because JSON knows no NaN."""
-    columns = [
-        [None if missing else value for value, missing in zip(values.tolist(), values.isna().tolist(), strict=True)]
-        for _, values in frame.items()
-    ]
+    columns = []
+    for _, values in frame.items():
+        plain = values.to_numpy(dtype=object, copy=True)  # a column of texts is ten times as slow one by one
+        plain[values.isna().to_numpy()] = None
+        columns.append(plain.tolist())
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
