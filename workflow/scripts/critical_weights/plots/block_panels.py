@@ -27,7 +27,13 @@ _GAP = 0.4
 
 
 def draw_blocks(
-    rows: pd.DataFrame, components: Sequence[str], norm: LogNorm, ax: Axes | None = None, names: bool = True
+    rows: pd.DataFrame,
+    components: Sequence[str],
+    norm: LogNorm,
+    blocks: range,
+    ax: Axes | None = None,
+    names: bool = True,
+    numbers: bool = True,
 ) -> Axes:
     """Draw one metric: components down, blocks across; below, components outside the blocks as bars of one colour.
 
@@ -37,30 +43,27 @@ def draw_blocks(
         rows: ``layer`` (empty outside the blocks), ``component``, ``value``.
         components: those of all panels, in the model's order.
         norm: log colour scale, the same in all panels.
+        blocks: those of all panels; empty for none.
         ax: where to draw; a new figure if not given.
         names: write the components' names beside the panel.
+        numbers: write the blocks' numbers below it.
 
     """
     ax = ax if ax is not None else new_axes()
     inside, outside = rows[rows["layer"].notna()], rows[rows["layer"].isna()]
     lines = [name for name in components if name in set(inside["component"])]
-    first, last = (int(inside["layer"].min()), int(inside["layer"].max())) if len(inside) else (0, 0)
-    width = last - first + 1
+    width = max(len(blocks), 1)
     gap = 0.5 if width <= _GAPS_TO else 0.0
     y = 0.0
     if lines:
         grid = inside.assign(layer=inside["layer"].astype("int64")).pivot(
             index="component", columns="layer", values="value"
         )
-        grid = grid.reindex(index=lines, columns=range(first, last + 1)).astype(float)
+        grid = grid.reindex(index=lines, columns=blocks).astype(float)
         heat(ax, grid.where(grid > 0).to_numpy(), norm, gap=gap)
         for row, column in np.argwhere(grid.to_numpy() == 0):
             ax.add_patch(Rectangle((column, row), 1, 1, facecolor=GREY, edgecolor="white", linewidth=gap))
         y = len(lines) + _GAP
-        step = -(-width // 8)
-        ax.set_xticks(np.arange(0, width, step) + 0.5, [str(block) for block in range(first, last + 1, step)])
-    else:
-        ax.set_xticks([])
     places = [row + 0.5 for row in range(len(lines))]
     mapped = ScalarMappable(norm, COLOUR_MAP)
     for component, value in zip(outside["component"], outside["value"], strict=True):
@@ -69,6 +72,8 @@ def draw_blocks(
         lines.append(component)
         places.append(y + 0.5)
         y += 1
+    labelled = blocks[:: -(-width // 8)] if numbers else range(0)
+    ax.set_xticks([block - blocks[0] + 0.5 for block in labelled], [str(block) for block in labelled])
     ax.set_xlim(0, width)
     ax.set_ylim(max(y, 1), 0)
     if names:
@@ -96,6 +101,8 @@ def build_panels(
     """
     names = list(table["panel"].unique())
     components = list(table["component"].unique())
+    layers = table["layer"].dropna()
+    blocks = range(int(layers.min()), int(layers.max()) + 1) if len(layers) else range(0)
     positive = table.loc[table["value"] > 0, "value"]
     low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 1.0)
     norm = LogNorm(low, high) if high > low else LogNorm(low / 2, high * 2)
@@ -103,9 +110,9 @@ def build_panels(
         height = 0.5 + _CELL * (len(components) + 0.5) + _LABELS / -(-len(names) // COLUMNS)
         made = panels(names, max(height, 1.1), foot=0.13)
         for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
-            draw_blocks(table[table["panel"] == name], components, norm, ax, names=made.at_left(place))
-            if made.at_bottom(place) and len(ax.get_xticks()):
-                ax.set_xlabel("transformer block")
+            rows, low = table[table["panel"] == name], made.at_bottom(place)
+            draw_blocks(rows, components, norm, blocks, ax, names=made.at_left(place), numbers=low)
+            ax.set_xlabel("transformer block" if low and blocks else "")
         if len(positive):
             ratio_bar(made, norm, COLOUR_MAP, bar)
         notes = [f"Grey: {zero}."] if (table["value"] == 0).any() else []

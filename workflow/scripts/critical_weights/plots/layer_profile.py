@@ -51,13 +51,16 @@ def profile_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[order]
 
 
-def draw_profile(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+def draw_profile(
+    rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None, numbers: bool = True
+) -> Axes:
     """Draw a line a component over the blocks, log y, and a mark for each one outside, right of a thin line.
 
     Args:
         rows: one metric and quantity of :func:`profile_table`.
         styles: colour, line style and marker of each component.
         ax: where to draw; a new figure if not given.
+        numbers: write the blocks' numbers below.
 
     """
     ax = ax if ax is not None else new_axes()
@@ -78,10 +81,10 @@ def draw_profile(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax
         x += step
         if value > 0:
             ax.plot([x], [value], **options(markersize=5, **{**styles[component], "linestyle": "none"}))
-    if len(inside):
+    if len(inside) and outside.any():
+        ax.axvline(last + step / 2, color=MUTED, linewidth=0.6)
+    if len(inside) and numbers:
         block_ticks(ax, first, last, 6)
-        if outside.any():
-            ax.axvline(last + step / 2, color=MUTED, linewidth=0.6)
     else:
         ax.set_xticks([])
     ax.set_xlim(first - step / 2, x + step / 2)
@@ -104,10 +107,8 @@ def build(runs: Sequence[Run], title: str | None = None) -> Drawn:
         for place, ax in enumerate(made.axes):
             metric, quantity = metrics[place // 3], names[place]
             rows = table[(table["metric"] == metric) & (table["quantity"] == quantity)]
-            draw_profile(rows, styles, ax)
+            draw_profile(rows, styles, ax, numbers=made.at_bottom(place))
             ax.set_title(f"{QUANTITIES[quantity]} score" if place < 3 else "")
-            if not made.at_bottom(place):
-                ax.set_xticks([])
             if made.at_left(place):
                 ax.set_ylabel(short(metric, 16))
             if made.at_bottom(place):

@@ -115,6 +115,7 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
             draw_channels(rows[rows["panel"] == name], tests, ax)
             if made.at_left(place):
                 ax.set_ylabel("channel")
+            ax.tick_params(labelbottom=made.at_bottom(place))
             if made.at_bottom(place):
                 ax.set_xlabel(f"blocks hit (of {int(rows['blocks'].iloc[0])})")
         lines = [f"Of {selections(rows)}; the {MOST} channels in most blocks; behind each bar its number of weights."]

@@ -85,6 +85,7 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         made = panels(names, 1.75, foot=0.3)
         for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
             draw_tokens(rows[rows["panel"] == name], colours, float(rows["share"].max()), ax)
+            ax.tick_params(labelbottom=made.at_bottom(place))
             if made.at_bottom(place):
                 ax.set_xlabel("share of selection")
         handles = [Patch(facecolor=colours[name], label=short(name)) for name in components]
