@@ -8,9 +8,19 @@ import pandas as pd
 import pytest
 
 from critical_weights.errors import TableError
-from critical_weights.plots.dose_response import KINDS, build, dose_table
-from critical_weights.plots.save import save
+from critical_weights.plots import dose_response
+from critical_weights.plots.dose_response import KINDS
+from critical_weights.plots.save import Drawn, save
 from critical_weights.tables.interventions import INTERVENTIONS_TABLE
+from table_rows import data_of, rows_of
+
+
+def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
+    return dose_response.build(rows_of(table, INTERVENTIONS_TABLE), title)
+
+
+def dose_table(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(dose_response.dose_table(rows_of(table, INTERVENTIONS_TABLE)))
 
 
 def made_up(metrics: int = 4) -> pd.DataFrame:
@@ -21,7 +31,7 @@ def made_up(metrics: int = 4) -> pd.DataFrame:
             for kind, seed in (("top", None), ("random", 1), ("random", 2), ("matched", 1), ("matched", 2)):
                 damage = (number - 1) * k / 1000 if kind == "top" else 0.001 * seed
                 rows.append({"part": "ladder", "metric": f"m{number}", "mode": "global", "kind": kind, "k": k,
-                             "seed": seed, "intervention": "zero", "dnll": damage, "low": damage - 0.002,
+                             "seed": seed, "asked": k, "intervention": "zero", "dnll": damage, "low": damage - 0.002,
                              "high": damage + 0.002, "n_texts": 5, "n_tokens": 50})  # fmt: skip
     return pd.DataFrame(rows).reindex(columns=[c.name for c in INTERVENTIONS_TABLE.columns])
 
@@ -88,7 +98,7 @@ def test_a_list_alone_has_no_panel_and_the_figure_says_why() -> None:
     broken = made_up(1).assign(dnll=float("nan"))
     both = pd.concat([broken, own])
     assert "No condition of a metric's ladder left a text with a finite loss; lists have no panel." in said(both)
-    assert set(build(both).data["metric"]) == {"mine"}
+    assert set(data_of(build(both))["metric"]) == {"mine"}
 
 
 def test_a_metric_without_a_finite_top_comes_last_and_costs_no_entry_of_the_legend() -> None:

@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 import synthetic_analysis as made
 from critical_weights.errors import ConfigError, StoreError, TableError
 from critical_weights.overlap.rank_density import bin_edges, rank_density_table
-from critical_weights.plots import ANALYSIS_FIGURES, SCORE_FIGURES, draw, draw_times, stage_times
+from critical_weights.plots import ANALYSIS_FIGURES, OF_ROWS, SCORE_FIGURES, draw, draw_times, stage_times
 from critical_weights.plots.chosen_selection import choose
 from critical_weights.plots.save import settle
 from critical_weights.plots.score_runs import Run
@@ -34,6 +34,7 @@ from critical_weights.tables.stability import TOO_HIGH
 from script_call import SCRIPTS, call_script
 from synthetic_stats import gpt2_tensors, llama8b_tensors, llama_tensors
 from synthetic_stores import matrix_specs, random_scores, write_store
+from table_rows import data_of, rows_of
 
 TWO_BLOCKS = llama_tensors(blocks=2, hidden=32, mlp=64, kv=16, vocabulary=100, tied=True)
 SHAPES = {"226 tensors": llama8b_tensors(), "12 tensors": gpt2_tensors()[:12], "two blocks": TWO_BLOCKS}
@@ -57,7 +58,11 @@ def tables_of(tensors) -> dict[str, pd.DataFrame]:
 
 
 def build(figure: str, source, title=None):
-    return import_module(f"critical_weights.plots.{figure}").build(source, title)
+    """Build a figure from a frame, though it may be drawn from plain rows; what it shows comes as a frame too."""
+    if figure in OF_ROWS:
+        source = rows_of(source, ANALYSIS_FIGURES[figure])
+    drawn = import_module(f"critical_weights.plots.{figure}").build(source, title)
+    return replace(drawn, data=data_of(drawn))
 
 
 SOURCES = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,14 +13,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from critical_weights.errors import TableError
-from critical_weights.report.inventory import rows_of
+from critical_weights.report.inventory import rows_of as counted_rows
+from critical_weights.tables.interventions import INTERVENTIONS_TABLE
 from critical_weights.tables.markdown import describe_all
+from critical_weights.tables.rows import read_rows
 from critical_weights.tables.schema import CONCENTRATION, OVERLAP, TABLES, TOP_WEIGHTS, Table, read_table, write_table
+from critical_weights.tables.stability import STABILITY
+from critical_weights.tables.superweights import SPIKE_PROFILE
+from table_rows import rows_of
 
+Reader = Callable[..., Any]
 TOKENS = [
     "the", "com,ma", 'a "quote"', "new\nline", "NA", "null", "nan", "None", "", " leading", "trailing ", "\t", "'", "é",
     "Ġbyte", "-", "1e5", "007", "True", "<NA>", "#x", "\\n", '"', ",", "\u2028", "\x00",
 ]  # fmt: skip
+
+
+@pytest.fixture(params=[read_table, read_rows])
+def read(request: pytest.FixtureRequest) -> Reader:
+    """Both readers refuse the same."""
+    return request.param
 
 
 def _top(tokens: list[str], scores: np.ndarray | None = None) -> pd.DataFrame:
@@ -54,7 +68,7 @@ def test_top_weights_round_trip_with_awkward_tokens(tmp_path: Path, returns: boo
     got = read_table(tmp_path / "t.csv", TOP_WEIGHTS)
     _same(got, frame)
     assert got["token"].tolist() == tokens
-    assert rows_of(tmp_path / "t.csv") == len(tokens), "as the list of files counts them"
+    assert counted_rows(tmp_path / "t.csv") == len(tokens), "as the list of files counts them"
     assert got["layer"].isna().tolist() == [i % 3 == 0 for i in range(len(tokens))]
     assert got["gradient"].isna().all()
     assert [str(t) for t in got.dtypes] == [c.dtype for c in TOP_WEIGHTS.columns]
@@ -101,12 +115,12 @@ def test_the_file_is_utf8_with_a_header_commas_and_newlines_and_twice_the_same(t
     assert (tmp_path / "b.csv").read_bytes() == content
 
 
-def test_optional_fields_may_be_empty_and_others_not(tmp_path: Path) -> None:
+def test_optional_fields_may_be_empty_and_others_not(read: Reader, tmp_path: Path) -> None:
     write_table(_top(["x"]), tmp_path / "t.csv", TOP_WEIGHTS)
     text = (tmp_path / "t.csv").read_text()
     (tmp_path / "t.csv").write_text(text.replace("\n1,1,", "\n1,,"))
     with pytest.raises(TableError, match=r"column rank_in_tensor of .*t\.csv is not int64 \(row 2 is empty\)"):
-        read_table(tmp_path / "t.csv", TOP_WEIGHTS)
+        read(tmp_path / "t.csv", TOP_WEIGHTS)
 
 
 @pytest.mark.parametrize(
@@ -117,26 +131,31 @@ def test_optional_fields_may_be_empty_and_others_not(tmp_path: Path) -> None:
         ("shared", "1.5", "is not int64"),
         ("shared", "inf", "is not int64"),
         ("shared", "18446744073709551616", "is not int64"),
+        ("shared", "1_000", "is not int64"),
+        ("share", "1_0.5", "float64"),
         ("share", "x", "float64"),
         ("share", "True", "float64"),
     ],
 )
-def test_a_value_of_another_type_names_its_column(tmp_path: Path, column: str, value: str, words: str | None) -> None:
+def test_a_value_of_another_type_names_its_column(
+    read: Reader, tmp_path: Path, column: str, value: str, words: str | None
+) -> None:
     frame = _example(OVERLAP, 2)
     write_table(frame, tmp_path / "o.csv", OVERLAP)
     raw = pd.read_csv(tmp_path / "o.csv", dtype=str)
     raw[column] = value
     raw.to_csv(tmp_path / "o.csv", index=False)
     if words is None:
-        assert read_table(tmp_path / "o.csv", OVERLAP)[column].tolist() == [value] * 2
+        found = read(tmp_path / "o.csv", OVERLAP)
+        assert list(found[column] if read is read_table else [getattr(row, column) for row in found]) == [value] * 2
         return
     with pytest.raises(TableError, match=words) as caught:
-        read_table(tmp_path / "o.csv", OVERLAP)
+        read(tmp_path / "o.csv", OVERLAP)
     assert f"column {column} " in str(caught.value)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_no_column_takes_an_empty_field_or_true_for_a_number(tmp_path: Path, table: Table) -> None:
+def test_no_column_takes_an_empty_field_or_true_for_a_number(read: Reader, tmp_path: Path, table: Table) -> None:
     path = tmp_path / table.name
     write_table(_example(table, 3), path, table)
     raw = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -147,7 +166,7 @@ def test_no_column_takes_an_empty_field_or_true_for_a_number(tmp_path: Path, tab
                 continue
             raw.assign(**{column.name: values}).to_csv(path, index=False, lineterminator="\n")
             with pytest.raises(TableError, match=f"column {column.name} of "):
-                read_table(path, table)
+                read(path, table)
 
 
 def test_a_missing_column_is_named_with_near_ones(tmp_path: Path) -> None:
@@ -156,12 +175,13 @@ def test_a_missing_column_is_named_with_near_ones(tmp_path: Path) -> None:
         write_table(frame, tmp_path / "t.csv", TOP_WEIGHTS)
     assert not list(tmp_path.iterdir())
     frame.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(TableError, match=r"t\.csv has no column 'parameter'.*Did you mean parameters\?"):
-        read_table(tmp_path / "t.csv", TOP_WEIGHTS)
+    for read in (read_table, read_rows):
+        with pytest.raises(TableError, match=r"t\.csv has no column 'parameter'.*Did you mean parameters\?"):
+            read(tmp_path / "t.csv", TOP_WEIGHTS)
 
 
 @pytest.mark.parametrize("change", ["extra", "order", "twice"])
-def test_other_columns_or_another_order_are_refused(tmp_path: Path, change: str) -> None:
+def test_other_columns_or_another_order_are_refused(read: Reader, tmp_path: Path, change: str) -> None:
     frame = _example(OVERLAP)
     names = list(frame.columns)
     frame = {
@@ -171,7 +191,7 @@ def test_other_columns_or_another_order_are_refused(tmp_path: Path, change: str)
     }[change]
     frame.to_csv(tmp_path / "o.csv", index=False)
     with pytest.raises(TableError, match="other columns or another order"):
-        read_table(tmp_path / "o.csv", OVERLAP)
+        read(tmp_path / "o.csv", OVERLAP)
     with pytest.raises(TableError, match="other columns or another order"):
         write_table(frame, tmp_path / "p.csv", OVERLAP)
 
@@ -184,23 +204,25 @@ def test_other_columns_or_another_order_are_refused(tmp_path: Path, change: str)
         (b"\xff\xfe\x00", "cannot be read as a table"),
     ],
 )
-def test_a_missing_empty_or_binary_file_is_one_line(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_a_missing_empty_or_binary_file_is_one_line(
+    read: Reader, tmp_path: Path, content: bytes | None, words: str
+) -> None:
     if content is not None:
         (tmp_path / "o.csv").write_bytes(content)
     with pytest.raises(TableError, match=words):
-        read_table(tmp_path / "o.csv", OVERLAP)
+        read(tmp_path / "o.csv", OVERLAP)
     with pytest.raises(TableError, match="cannot be read as a table"):
-        read_table(tmp_path, OVERLAP)
+        read(tmp_path, OVERLAP)
 
 
 @pytest.mark.parametrize("rows", [slice(1, 2), slice(1, None)], ids=["one row", "every row"])
-def test_rows_with_a_field_too_many_are_refused_not_shifted(tmp_path: Path, rows: slice) -> None:
+def test_rows_with_a_field_too_many_are_refused_not_shifted(read: Reader, tmp_path: Path, rows: slice) -> None:
     write_table(_example(OVERLAP), tmp_path / "o.csv", OVERLAP)
     lines = (tmp_path / "o.csv").read_text().splitlines()
     lines[rows] = [f"{line},more" for line in lines[rows]]
     (tmp_path / "o.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(TableError, match=r"more fields|cannot be read as a table"):
-        read_table(tmp_path / "o.csv", OVERLAP)
+        read(tmp_path / "o.csv", OVERLAP)
 
 
 def test_every_column_says_what_it_means_and_names_are_unique() -> None:
@@ -216,13 +238,46 @@ def test_the_documentation_is_in_step_with_the_schema() -> None:
     assert page.read_text(encoding="utf-8") == describe_all()
 
 
-def test_a_table_that_is_cut_short_within_its_last_row_is_refused(tmp_path: Path) -> None:
+def test_a_table_that_is_cut_short_within_its_last_row_is_refused(read: Reader, tmp_path: Path) -> None:
     """Also where what is left of the row would pass for one: a shorter number, or empty fields at the end."""
     path = tmp_path / "top_weights.csv"
     write_table(_top(["a", "b", "c"]), path, TOP_WEIGHTS)
     content = path.read_bytes()
-    assert len(read_table(path, TOP_WEIGHTS)) == 3
+    assert len(read(path, TOP_WEIGHTS)) == 3
     for end in range(content[:-1].rindex(b"\n") + 2, len(content)):
         path.write_bytes(content[:end])
         with pytest.raises(TableError, match=r"cut short|cannot be read|empty"):
-            read_table(path, TOP_WEIGHTS)
+            read(path, TOP_WEIGHTS)
+
+
+@pytest.mark.parametrize("table", [*TABLES, INTERVENTIONS_TABLE, STABILITY, SPIKE_PROFILE],
+                         ids=lambda table: table.name)  # fmt: skip
+def test_plain_rows_hold_what_the_frame_holds(tmp_path: Path, table: Table) -> None:
+    """Every field, of the same type; missing are "", NaN and None."""
+    texts = [*TOKENS, "carriage\rreturn", "\r\n"]
+    made = _example(table, len(texts))
+    for column in table.columns:
+        if column.dtype == "str":
+            made[column.name] = texts
+        elif column.optional:
+            made.loc[1::2, column.name] = np.nan if column.dtype.startswith("float") else pd.NA
+        elif column.dtype.startswith("float"):
+            made[column.name] = np.random.default_rng(0).lognormal(-9, 9, len(made)).astype(column.dtype)
+    write_table(made, tmp_path / "t.csv", table)
+    got = read_rows(tmp_path / "t.csv", table)
+    want = rows_of(read_table(tmp_path / "t.csv", table), table)
+    assert [row._fields for row in got] == [row._fields for row in want]
+    assert repr([tuple(row) for row in got]) == repr([tuple(row) for row in want])
+
+
+def test_a_table_without_rows_has_none(tmp_path: Path) -> None:
+    write_table(_example(OVERLAP, 0), tmp_path / "o.csv", OVERLAP)
+    assert read_rows(tmp_path / "o.csv", OVERLAP) == []
+
+
+def test_a_row_with_a_field_too_few_is_refused(tmp_path: Path) -> None:
+    write_table(_example(SPIKE_PROFILE), tmp_path / "s.csv", SPIKE_PROFILE)
+    text = (tmp_path / "s.csv").read_text()
+    (tmp_path / "s.csv").write_text(text.replace(",1\n", "\n", 1))
+    with pytest.raises(TableError, match="rows with fewer fields than its 16 columns, such as 2"):
+        read_rows(tmp_path / "s.csv", SPIKE_PROFILE)

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import ConfigError, unknown
 from ..tables.interventions import INTERVENTIONS_TABLE
 from ..tables.ranks import RANK_DENSITY
+from ..tables.rows import read_rows
 from ..tables.schema import CONCENTRATION, OVERLAP, Table, read_table
 from ..tables.stability import STABILITY
 from ..tables.structure import FIRST_POSITION, STRUCTURE, TOKENS
@@ -47,6 +48,9 @@ INTERVENTION_FIGURES: dict[str, Table] = {"dose_response": INTERVENTIONS_TABLE}
 
 TABLE_FIGURES = ANALYSIS_FIGURES | INTERVENTION_FIGURES
 """Every figure that is drawn from a table."""
+
+OF_ROWS = ("stability_by_k", "spikes_by_block", "dose_response")
+"""Those drawn from a few hundred rows at most, without pandas."""
 
 STATS = "sensitivity_stats.json"
 FIGURES: dict[str, str] = {
@@ -112,6 +116,8 @@ def draw_times(recorded: Mapping[str, Any], title: str | None = None, dpi: int =
 
 
 def _read(figure: str, sources: Sequence[str | Path]) -> Any:
+    if figure in OF_ROWS:
+        return read_rows(sources[0], TABLE_FIGURES[figure])
     if figure in TABLE_FIGURES:
         return read_table(sources[0], TABLE_FIGURES[figure])
     if figure in SCORE_FIGURES:

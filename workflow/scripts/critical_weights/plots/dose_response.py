@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
+from typing import Any, NamedTuple
+
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from ..errors import TableError
 from ..metrics import METRICS_BY_PATH
+from ..tables.rows import grouped, unique
 from .save import Drawn
 from .small_multiples import nothing
 from .style import DARK, MUTED, SIGNED_POWERS, log_axis, new_axes, new_figure, styled, words
@@ -26,51 +30,96 @@ _COLUMNS = 3
 _PANEL_INCHES = 2.0
 
 
-def dose_table(table: pd.DataFrame) -> pd.DataFrame:
+class Point(NamedTuple):
+    """The damage of a number of changed weights.
+
+    Attributes:
+        metric: that chose them, its path name.
+        mode: of its ranking.
+        kind: one of :data:`KINDS`.
+        k: weights of each group.
+        intervention: what was done to them.
+        dnll: change of the mean negative log-likelihood per token; of controls the mean over their seeds.
+        low: lower end of the bootstrap interval over texts; of controls the lowest of their seeds'.
+        high: upper end, likewise the highest.
+        seeds: of controls.
+        n_texts: evaluation texts.
+        n_tokens: predicted tokens.
+
+    """
+
+    metric: str
+    mode: str
+    kind: str
+    k: int
+    intervention: str
+    dnll: float
+    low: float
+    high: float
+    seeds: int
+    n_texts: int
+    n_tokens: int
+
+
+def dose_table(table: Sequence[Any]) -> list[Point]:
     """Return what is drawn: the damage of every point of every ladder; of controls, over their seeds.
 
     Args:
-        table: ``interventions.csv``.
+        table: rows of ``interventions.csv``.
 
     Returns:
-        ``metric, mode, kind, k, intervention, dnll`` (of controls the mean over seeds), ``low, high`` (of the top and
-        bottom the bootstrap interval over texts; of controls the lowest and highest bound over the seeds), ``seeds,
-        n_texts, n_tokens``. A control that is smaller than its selection, for want of other weights, is left out, and
-        so is a damage that is not finite.
+        The points. A control that is smaller than its selection, for want of other weights, is left out, and so is a
+        damage that is not finite.
 
     Raises:
         TableError: there is no ladder.
 
     """
-    rows = _ladder(table[~_is_short(table)])
-    if rows.empty:
+    selected = _selected(table)
+    rows = [row for row in _ladder(table) if not _is_short(row, selected)]
+    if not rows:
         raise TableError("the table of interventions holds no ladder")
-    rows = rows[rows["dnll"].notna()]
-    keys = ["metric", "mode", "kind", "k"]
-    found = rows.groupby(keys, sort=False).agg(
-        intervention=("intervention", "first"), dnll=("dnll", "mean"), low=("low", "min"), high=("high", "max"),
-        seeds=("seed", "nunique"), n_texts=("n_texts", "first"), n_tokens=("n_tokens", "first"),
-    )  # fmt: skip
-    return found.reset_index()
+    known = (row for row in rows if row.k is not None and not math.isnan(row.dnll))
+    points = grouped(known, lambda row: (row.metric, row.mode, row.kind, row.k))
+    return [_point(key, own) for key, own in points.items()]
 
 
-def _ladder(table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["part"] == "ladder") & table["kind"].isin(KINDS)]
+def _point(key: tuple[str, str, str, int], rows: Sequence[Any]) -> Point:
+    """Return the point of a kind and k: of controls, over their seeds."""
+    low = min((row.low for row in rows if not math.isnan(row.low)), default=math.nan)
+    high = max((row.high for row in rows if not math.isnan(row.high)), default=math.nan)
+    seeds = {row.seed for row in rows if row.seed is not None}
+    first = rows[0]
+    return Point(*key, first.intervention, fmean(row.dnll for row in rows), low, high, len(seeds), first.n_texts,
+                 first.n_tokens)  # fmt: skip
 
 
-def _is_short(table: pd.DataFrame) -> pd.Series:
-    """Mark the controls that are smaller than the selection beside them."""
-    place = ["part", "metric", "mode", "k"]
-    tops = table.loc[table["kind"] == "top", [*place, "asked"]].rename(columns={"asked": "selected"})
-    beside = table[[*place, "asked"]].merge(tops.drop_duplicates(place), on=place, how="left")
-    return table["kind"].isin(["random", "matched"]) & (beside["asked"] < beside["selected"]).to_numpy()
+def _ladder(table: Sequence[Any]) -> list[Any]:
+    return [row for row in table if row.part == "ladder" and row.kind in KINDS]
 
 
-def draw_metric(points: pd.DataFrame, linear: float, ax: Axes | None = None) -> Axes:
+Place = tuple[str, str, str, int]
+
+
+def _place(row: Any) -> Place:
+    return row.part, row.metric, row.mode, row.k
+
+
+def _selected(table: Sequence[Any]) -> dict[Place, int]:
+    """Return the size of each selection."""
+    return {_place(row): row.asked for row in reversed(table) if row.kind == "top"}  # of several, the first counts
+
+
+def _is_short(row: Any, selected: Mapping[Place, int]) -> bool:
+    """Whether a control is smaller than the selection beside it."""
+    return row.kind in ("random", "matched") and row.asked < selected.get(_place(row), row.asked)
+
+
+def draw_metric(points: Sequence[Point], linear: float, ax: Axes | None = None) -> Axes:
     """Draw one metric's top, bottom and controls over k, both axes logarithmic, the damage linear around 0.
 
     Args:
-        points: the rows of :func:`dose_table` of one metric and mode.
+        points: those of one metric and mode.
         linear: damage up to which the axis is linear, nats per token.
         ax: where to draw; a new figure if not given.
 
@@ -78,15 +127,15 @@ def draw_metric(points: pd.DataFrame, linear: float, ax: Axes | None = None) -> 
     ax = ax if ax is not None else new_axes()
     ax.axhline(0, color=MUTED, linewidth=0.8)
     for kind, (label, colour, marker, line) in KINDS.items():
-        own = points[points["kind"] == kind].sort_values("k")
-        if own.empty:
+        own = sorted((point for point in points if point.kind == kind), key=lambda point: point.k)
+        if not own:
             continue
-        at = own["k"].to_numpy(np.float64)
-        ax.plot(at, own["dnll"], color=colour, marker=marker, linestyle=line, markersize=3.5, label=label)
+        at, low, high = [p.k for p in own], [p.low for p in own], [p.high for p in own]
+        ax.plot(at, [p.dnll for p in own], color=colour, marker=marker, linestyle=line, markersize=3.5, label=label)
         if len(own) > 1:
-            ax.fill_between(at, own["low"], own["high"], color=colour, alpha=0.18, linewidth=0)
+            ax.fill_between(at, low, high, color=colour, alpha=0.18, linewidth=0)
         else:
-            ax.vlines(at, own["low"], own["high"], color=colour, alpha=0.5)
+            ax.vlines(at, low, high, color=colour, alpha=0.5)
     log_axis(ax.xaxis)
     ax.set_yscale("symlog", linthresh=linear, linscale=0.6)
     ax.margins(y=0.08)  # limits from before the scale was set cut a mark at the edge in half
@@ -96,17 +145,17 @@ def draw_metric(points: pd.DataFrame, linear: float, ax: Axes | None = None) -> 
     return ax
 
 
-def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
+def build(table: Sequence[Any], title: str | None = None) -> Drawn:
     """Draw the figure: a panel a metric and mode, the largest damage first, all with the same axes.
 
     A metric whose top has no finite damage comes last; where none has any damage, the figure says why.
     """
-    points = dose_table(table)
-    groups = {key: own for key, own in points.groupby(["metric", "mode"], sort=False) if key[1] != "list"}
+    points, selected = dose_table(table), _selected(table)
+    groups = grouped((point for point in points if point.mode != "list"), lambda point: (point.metric, point.mode))
     if not groups:
-        return nothing(_HEADING, _why_nothing(table, points), points, title)
-    reached = {key: own.loc[own["kind"] == "top", "dnll"].max() for key, own in groups.items()}
-    order = sorted(groups, key=lambda key: (np.isnan(reached[key]), -reached[key]))  # NaN is in no order
+        return nothing(_HEADING, _why_nothing(table, points), points, title, Point._fields)
+    reached = {key: max((p.dnll for p in own if p.kind == "top"), default=-math.inf) for key, own in groups.items()}
+    order = sorted(groups, key=lambda key: -reached[key])
     rows = -(-len(order) // _COLUMNS)
     modes = {mode for _, mode in order}
     linear = _linear(points)
@@ -133,32 +182,32 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
                       borderaxespad=0)  # fmt: skip
         legend.get_legend().set_in_layout(False)
         words(figure, _HEADING, [_population(points)], title,
-              _notes(points, linear, bool(_is_short(table).any())))  # fmt: skip
+              _notes(points, linear, any(_is_short(row, selected) for row in table)))  # fmt: skip
     return Drawn(figure, points)
 
 
-def _why_nothing(table: pd.DataFrame, points: pd.DataFrame) -> str:
-    if (_ladder(table)["mode"] == "list").all():
+def _why_nothing(table: Sequence[Any], points: Sequence[Point]) -> str:
+    if all(row.mode == "list" for row in _ladder(table)):
         return "The ladder holds lists alone, which have no panel."
-    whose, lists = ("the", "") if points.empty else ("a metric's", "; lists have no panel")
+    whose, lists = ("the", "") if not points else ("a metric's", "; lists have no panel")
     return f"No condition of {whose} ladder left a text with a finite loss{lists}."
 
 
-def _linear(points: pd.DataFrame) -> float:
+def _linear(points: Sequence[Point]) -> float:
     """Return a power of ten about the typical size of the controls, below which differences are noise."""
-    controls = points.loc[points["kind"].isin(["random", "matched"]), "dnll"].abs()
-    typical = (controls if len(controls) else points["dnll"].abs()).median()
-    return float(10.0 ** np.round(np.log10(max(typical, 1e-8))))
+    controls = [abs(point.dnll) for point in points if point.kind in ("random", "matched")]
+    typical = median(controls or [abs(point.dnll) for point in points])
+    return float(10.0 ** round(math.log10(max(typical, 1e-8))))
 
 
-def _population(points: pd.DataFrame) -> str:
-    what = ", ".join(points["intervention"].unique())
-    texts, tokens = int(points["n_texts"].iloc[0]), int(points["n_tokens"].iloc[0])
-    return f"Intervention: {what}. {count(texts, 'evaluation text')}, {count(tokens, 'predicted token')}."
+def _population(points: Sequence[Point]) -> str:
+    what = ", ".join(unique(point.intervention for point in points))
+    texts, tokens = count(points[0].n_texts, "evaluation text"), count(points[0].n_tokens, "predicted token")
+    return f"Intervention: {what}. {texts}, {tokens}."
 
 
-def _notes(points: pd.DataFrame, linear: float, short: bool) -> list[str]:
-    seeds = int(points["seeds"].max())
+def _notes(points: Sequence[Point], linear: float, short: bool) -> list[str]:
+    seeds = max(point.seeds for point in points)
     notes = [f"Bands: 95 % intervals over bootstrap draws of texts; the axis is linear within {linear:g} around 0."]
     if seeds:
         notes.append(f"Controls: mean over {count(seeds, 'seed')}, bands from their lowest to their highest bound.")

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -28,11 +28,18 @@ _DECIMALS = 6
 class Drawn:
     """A figure and the tidy table of the numbers that it shows.
 
-    Figures of one experiment hold it as named tuples: a job draws but three, and to import pandas takes as long as one.
+    Most hold it as named tuples: to import pandas takes as long as to draw one figure, and a job draws but a few.
+
+    Attributes:
+        figure: what is drawn.
+        data: the table. None in a row, or NaN, is an empty field.
+        columns: its columns, where it is named tuples and may have no row.
+
     """
 
     figure: Figure
-    data: pd.DataFrame | Sequence[NamedTuple]
+    data: pd.DataFrame | Sequence[Any]
+    columns: Sequence[str] = ()
 
 
 def check_output(output: str | Path) -> Path:
@@ -61,7 +68,7 @@ def save(drawn: Drawn, output: Path, dpi: int) -> list[Path]:
     picture = png(drawn, dpi)
     with styled():
         with written_whole(csv) as part:
-            _write_data(drawn.data, part)
+            _write_data(drawn, part)
         with written_whole(svg) as part:
             FigureCanvasSVG(drawn.figure).print_svg(part, metadata={"Date": None, "Creator": None})
     with written_whole(output) as part:
@@ -69,14 +76,14 @@ def save(drawn: Drawn, output: Path, dpi: int) -> list[Path]:
     return [csv, svg, output]
 
 
-def _write_data(data: pd.DataFrame | Sequence[Any], path: Path) -> None:
-    if not isinstance(data, Sequence):
-        data.to_csv(path, index=False, lineterminator="\n")
+def _write_data(drawn: Drawn, path: Path) -> None:
+    if not isinstance(drawn.data, Sequence):
+        drawn.data.to_csv(path, index=False, lineterminator="\n")
         return
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(data[0]._fields)
-        writer.writerows(data)
+        writer.writerow(drawn.columns or drawn.data[0]._fields)
+        writer.writerows([None if field != field else field for field in row] for row in drawn.data)  # NaN is no number
 
 
 def png(drawn: Drawn, dpi: int) -> bytes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -16,6 +15,12 @@ from .heat import log_bar
 from .save import Drawn
 from .style import cut_words, new_figure, styled, words
 from .wording import short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Data: TypeAlias = "pd.DataFrame | Sequence[Any]"
+"""What a figure shows: see :class:`.save.Drawn`."""
 
 COLUMNS = 3
 _LEGEND_LINE = 0.21
@@ -91,17 +96,17 @@ def ratio_bar(made: Panels, norm: LogNorm, colours: str, label: str, **options: 
     log_bar(made.figure, norm, colours, label, cax=made.foot, orientation="horizontal", **options)
 
 
-def nothing(heading: str, why: str, data: pd.DataFrame, title: str | None = None) -> Drawn:
+def nothing(heading: str, why: str, data: Data, title: str | None = None, columns: Sequence[str] = ()) -> Drawn:
     """Return a figure of words alone: what it would show, and why there is nothing to draw."""
     with styled():
         cut = cut_words(heading, [why], title)
         figure = new_figure(cut.top + cut.bottom)
         words(figure, heading, [why], title)
-    return Drawn(figure, data)
+    return Drawn(figure, data, columns)
 
 
 def finish(
-    made: Panels, data: pd.DataFrame, heading: str, lines: Sequence[str], title: str | None, notes: Sequence[str] = ()
+    made: Panels, data: Data, heading: str, lines: Sequence[str], title: str | None, notes: Sequence[str] = ()
 ) -> Drawn:
     """Write the words around the panels and hand over the figure with what it shows."""
     cut = cut_words(heading, lines, title, notes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ..tables.rows import grouped, unique
 from ..tables.stability import JUDGES, TOO_HIGH
 from .save import Drawn
 from .small_multiples import finish, legend, legend_inches, nothing, options, panels
@@ -25,27 +27,53 @@ _CHANCE = (0, (1, 1.5))
 _HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "markersize": 4}
 
 
-def stability_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what is drawn: the Jaccard index of each metric, k and method over all tensors together.
+class Overlap(NamedTuple):
+    """The Jaccard index of the first k weights of all tensors together between two rankings.
 
-    Args:
-        table: ``stability.csv``.
-
-    Returns:
-        ``metric, k, method, value, low, high, expected, n, too_high`` (whether weights beyond the kept candidates could
-        get to the first k) and ``threshold`` (of the table's verdict; empty without one).
+    Attributes:
+        metric: full name.
+        k: weights.
+        method: how the ranking was repeated.
+        value: mean over draws.
+        low: 2.5 % quantile; of seeds the lowest.
+        high: 97.5 % quantile; of seeds the highest.
+        expected: by chance; NaN for none.
+        n: draws, or other seeds.
+        too_high: whether weights beyond the kept candidates could get to the first k.
+        threshold: of the table's verdict on the metric; NaN for none.
 
     """
-    rows = table[(table["quantity"] == "jaccard") & (table["mode"] == "global") & table["method"].isin(METHODS)]
-    verdicts = table[(table["quantity"] == "largest_k") & (table["mode"] == "global")]
-    rows = rows.assign(too_high=rows["note"].str.contains(TOO_HIGH, regex=False))
-    columns = ["metric", "k", "method", "value", "low", "high", "expected", "n", "too_high"]
-    rows = rows[columns].dropna(subset=["k", "value"])
-    threshold = verdicts.drop_duplicates("metric").set_index("metric")["expected"]
-    return rows.assign(threshold=rows["metric"].map(threshold).astype(float)).reset_index(drop=True)
+
+    metric: str
+    k: int
+    method: str
+    value: float
+    low: float
+    high: float
+    expected: float
+    n: int | None
+    too_high: bool
+    threshold: float
 
 
-def draw_metric(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+def stability_table(table: Sequence[Any]) -> list[Overlap]:
+    """Return what is drawn.
+
+    Args:
+        table: rows of ``stability.csv``.
+
+    """
+    whole = [row for row in table if row.mode == "global"]
+    threshold = {row.metric: row.expected for row in reversed(whole) if row.quantity == "largest_k"}  # the first counts
+    return [
+        Overlap(row.metric, row.k, row.method, row.value, row.low, row.high, row.expected, row.n,
+                TOO_HIGH in row.note, threshold.get(row.metric, math.nan))
+        for row in whole
+        if row.quantity == "jaccard" and row.method in METHODS and row.k is not None and not math.isnan(row.value)
+    ]  # fmt: skip
+
+
+def draw_metric(rows: Sequence[Overlap], styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Axes:
     """Draw a line a method with a band from its 2.5 % to its 97.5 % quantile, log x; chance level and threshold.
 
     Of seeds, which are few, the band goes from the lowest to the highest. Where the kept candidates cannot tell, and
@@ -58,21 +86,24 @@ def draw_metric(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax:
 
     """
     ax = ax if ax is not None else new_axes()
-    for method, line in rows.groupby("method", sort=False):
-        line = line.sort_values("k")
-        k = line["k"].to_numpy(dtype=float)
-        ax.plot(k, line["value"], label=method, **options(**styles[method]))
-        unsure = line["too_high"].to_numpy(dtype=bool)
-        if unsure.any():
-            ax.plot(k[unsure], line["value"][unsure], **options(**styles[method] | _HOLLOW))
-        band = (line[end].astype(float).mask(unsure) for end in ("low", "high"))
-        ax.fill_between(k, *band, color=styles[method]["color"], alpha=0.2, linewidth=0)
-    judged = rows[rows["method"].isin(JUDGES)]
+    for method, line in grouped(rows, lambda row: row.method).items():
+        line.sort(key=lambda row: row.k)
+        k = [row.k for row in line]
+        ax.plot(k, [row.value for row in line], label=method, **options(**styles[method]))
+        unsure = [row for row in line if row.too_high]
+        if unsure:
+            hollow = options(**styles[method] | _HOLLOW)
+            ax.plot([row.k for row in unsure], [row.value for row in unsure], **hollow)
+        low = [math.nan if row.too_high else row.low for row in line]
+        high = [math.nan if row.too_high else row.high for row in line]
+        ax.fill_between(k, low, high, color=styles[method]["color"], alpha=0.2, linewidth=0)
     # Among the candidates, as the verdict has it; that of seeds is among all weights.
-    chance = (judged if len(judged) else rows).dropna(subset=["expected"]).groupby("k")["expected"].mean()
-    if len(chance):
-        ax.plot(chance.index.to_numpy(dtype=float), chance, color=DARK, linestyle=_CHANCE, linewidth=1.2)
-    for threshold in rows["threshold"].dropna().unique():
+    judged = [row for row in rows if row.method in JUDGES] or rows
+    chance = grouped((row for row in judged if not math.isnan(row.expected)), lambda row: row.k)
+    if chance:
+        mean = [fmean(row.expected for row in chance[k]) for k in sorted(chance)]
+        ax.plot(sorted(chance), mean, color=DARK, linestyle=_CHANCE, linewidth=1.2)
+    for threshold in unique(row.threshold for row in rows if not math.isnan(row.threshold)):
         ax.axhline(threshold, color=MUTED, linewidth=0.8, linestyle=(0, (5, 3)))
     log_axis(ax.xaxis, 5)
     ax.set_ylim(-0.02, 1.02)
@@ -80,22 +111,24 @@ def draw_metric(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], ax:
     return ax
 
 
-def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
+def build(table: Sequence[Any], title: str | None = None) -> Drawn:
     """Draw the figure; where no metric can be resampled, it says so."""
     rows = stability_table(table)
-    names = list(rows["metric"].unique())
-    without = [name for name in table["metric"].unique() if name not in names]
-    if not names:
+    by_metric = grouped(rows, lambda row: row.metric)
+    without = unique(row.metric for row in table if row.metric not in by_metric)
+    if not rows:
         why = f"No metric's ranking could be repeated: {', '.join(without)}." if without else "The table is empty."
-        return nothing(_HEADING, why, rows, title)
-    methods = [method for method in METHODS if method in set(rows["method"])]
+        return nothing(_HEADING, why, rows, title, Overlap._fields)
+    used = {row.method for row in rows}
+    methods = [method for method in METHODS if method in used]
     styles = line_styles(methods)
+    judged, unsure = any(not math.isnan(row.threshold) for row in rows), any(row.too_high for row in rows)
     with styled():
-        entries = len(methods) + 1 + rows["threshold"].notna().any() + rows["too_high"].any()
-        made = panels(names, 1.8, foot=legend_inches(entries, _LEGEND_COLUMNS),
+        entries = len(methods) + 1 + judged + unsure
+        made = panels(list(by_metric), 1.8, foot=legend_inches(entries, _LEGEND_COLUMNS),
                       share={"sharex": "all", "sharey": "all"})  # fmt: skip
-        for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
-            draw_metric(rows[rows["metric"] == name], styles, ax)
+        for place, (ax, own) in enumerate(zip(made.axes, by_metric.values(), strict=True)):
+            draw_metric(own, styles, ax)
             ax.tick_params(labelleft=made.at_left(place), labelbottom=made.at_bottom(place))
             ax.set_ylabel("shared / union" if made.at_left(place) else "")
             ax.set_xlabel("first weights (k)" if made.at_bottom(place) else "")
@@ -103,39 +136,39 @@ def build(table: pd.DataFrame, title: str | None = None) -> Drawn:
         labels = [METHODS[method] for method in methods]
         handles.append(Line2D([], [], color=DARK, linestyle=_CHANCE, linewidth=1.2))
         labels.append("chance level")
-        if rows["threshold"].notna().any():
+        if judged:
             handles.append(Line2D([], [], color=MUTED, linewidth=0.8, linestyle=(0, (5, 3))))
             labels.append("threshold of the verdict")
-        if rows["too_high"].any():
+        if unsure:
             handles.append(Line2D([], [], **options(color=MUTED, marker="o") | _HOLLOW))
             labels.append("too high: weights not kept may enter")
         legend(made, handles, labels, _LEGEND_COLUMNS)
-        texts = table["n_texts"].dropna().unique()
-        n = f" from {int(texts[0])} calibration texts" if len(texts) == 1 else ""
+        texts = unique(row.n_texts for row in table if row.n_texts is not None)
+        n = f" from {texts[0]} calibration texts" if len(texts) == 1 else ""
         n += " (halves: from half of them each)" if n and "halves" in methods else ""
         lines = [f"Jaccard index of the first k weights of all tensors between two rankings{n}; "
                  f"bands: {', '.join(_bands(rows))}."]  # fmt: skip
         notes = []
-        judged = " or ".join(METHODS[method] for method in JUDGES if method in methods)
-        if judged and rows["threshold"].notna().any():
-            notes.append(f"The verdict: a ranking holds at a k where the band of {judged} lies whole above the "
+        judges = " or ".join(METHODS[method] for method in JUDGES if method in methods)
+        if judges and judged:
+            notes.append(f"The verdict: a ranking holds at a k where the band of {judges} lies whole above the "
                          "threshold and the chance level.")  # fmt: skip
         notes += [f"Without a curve: {', '.join(without)}."] if without else []
         return finish(made, rows, _HEADING, lines, title, notes)
 
 
-def _bands(rows: pd.DataFrame) -> list[str]:
+def _bands(rows: Sequence[Overlap]) -> list[str]:
     """Say what the bands are: quantiles over draws; of seeds, of which there are too few for quantiles, the ends."""
-    seeds = rows["method"] == "seeds"
+    draws = [row.n for row in rows if row.method != "seeds" and row.n is not None]
+    seeds = [row.n for row in rows if row.method == "seeds" and row.n is not None]
     said = []
-    if not seeds.all():
-        said.append(f"from the 2.5 % to the 97.5 % quantile over {_span(rows.loc[~seeds, 'n'])} draws")
-    if seeds.any():
-        n = rows.loc[seeds, "n"]
-        said.append(f"from the lowest to the highest of {_span(n)} other seed{'' if n.max() == 1 else 's'}")
+    if draws:
+        said.append(f"from the 2.5 % to the 97.5 % quantile over {_span(draws)} draws")
+    if seeds:
+        said.append(f"from the lowest to the highest of {_span(seeds)} other seed{'' if max(seeds) == 1 else 's'}")
     return said
 
 
-def _span(values: pd.Series) -> str:
-    low, high = int(values.min()), int(values.max())
+def _span(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
     return str(high) if low == high else f"{low} to {high}"

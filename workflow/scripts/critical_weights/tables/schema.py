@@ -133,7 +133,7 @@ def write_table(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
         TableError: the columns are not the schema's.
 
     """
-    _check_columns(list(frame.columns), table, str(path))
+    check_columns(list(frame.columns), table, str(path))
     frame = frame.astype({c.name: c.dtype for c in table.columns})
     # Python before 3.13 leaves a bare carriage return (in a token) unquoted, and readers take it for a line's end.
     texts = [c.name for c in table.columns if c.dtype == "str"]
@@ -165,7 +165,7 @@ def read_table(path: str | Path, table: Table) -> pd.DataFrame:
         raise TableError(f"{path} cannot be read as a table: {str(error).strip()}") from error
     if not _ends_with_a_line(path):
         raise TableError(f"{path} is cut short: its last line does not end", fix=REMADE)
-    _check_columns(list(frame.columns), table, str(path))
+    check_columns(list(frame.columns), table, str(path))
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first field of a longer row for its name
         raise TableError(f"{path} has rows with more fields than its {len(frame.columns)} columns")
     for column in table.columns:
@@ -203,7 +203,13 @@ def _parse(values: pd.Series, column: Column) -> pd.Series:
     return numbers.astype(column.dtype)
 
 
-def _check_columns(got: list[str], table: Table, path: str) -> None:
+def check_columns(got: list[str], table: Table, path: str) -> None:
+    """Check the names of columns.
+
+    Raises:
+        TableError: one is missing, there are others, or their order is another.
+
+    """
     expected = [c.name for c in table.columns]
     for name in expected:
         if name not in got:
