@@ -28,6 +28,10 @@ def rows_of(frame: pd.DataFrame, table: Table) -> list[Any]:
 
 def data_of(drawn: Drawn) -> pd.DataFrame:
     """Return the table of what a figure shows."""
-    if isinstance(drawn.data, Sequence):
-        return pd.DataFrame(drawn.data, columns=drawn.columns or drawn.data[0]._fields)
-    return drawn.data
+    if not isinstance(drawn.data, Sequence):
+        return drawn.data
+    frame = pd.DataFrame(drawn.data, columns=drawn.columns or drawn.data[0]._fields)
+    for place, name in enumerate(frame.columns):
+        if {type(row[place]) for row in drawn.data} == {int, type(None)}:  # pandas makes them fractions
+            frame[name] = pd.array([row[place] for row in drawn.data], "Int64")
+    return frame

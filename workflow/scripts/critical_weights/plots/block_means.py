@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import NamedTuple
 
 from .block_panels import build_panels
+from .cells import cells
 from .save import Drawn
-from .score_runs import Run, by_metric, cell_frame, population_of
+from .score_runs import Run, by_metric, population_of
 
 
-def relative_cells(runs: Sequence[Run], value: str) -> pd.DataFrame:
+class Ratio(NamedTuple):
+    """A component of a block.
+
+    Attributes:
+        panel: the metric.
+        layer: block; None outside.
+        component: its name.
+        weights: of all its tensors.
+        mean: score over all its weights, units of the metric.
+        max: likewise.
+        value: what is drawn; 0 where every score is 0.
+
+    """
+
+    panel: str
+    layer: int | None
+    component: str
+    weights: int
+    mean: float
+    max: float
+    value: float
+
+
+def relative_cells(runs: Sequence[Run], value: str) -> list[Ratio]:
     """Return one row a (metric, block, component).
 
     Args:
@@ -19,26 +43,24 @@ def relative_cells(runs: Sequence[Run], value: str) -> pd.DataFrame:
         value: ``mean``: the cell's mean score / the metric's mean over all weights; ``peak``: the cell's largest score
             / its own mean.
 
-    Returns:
-        ``panel`` (the metric), ``layer`` (empty outside the blocks), ``component``, ``weights``, ``mean``, ``max``
-        (units of the metric), ``value`` (a ratio; 0 where every score is 0).
-
     """
-    frames = []
+    table = []
     for metric, run in by_metric(runs).items():
-        rows = cell_frame(run)
-        over = (rows["mean"] * rows["weights"]).sum() / rows["weights"].sum() if value == "mean" else rows["mean"]
-        rows["value"] = (rows["mean" if value == "mean" else "max"] / over).fillna(0.0)
-        frames.append(rows.assign(panel=metric))
-    table = pd.concat(frames, ignore_index=True)
-    return table[["panel", "layer", "component", "weights", "mean", "max", "value"]]
+        rows = cells(run.stats)
+        total = math.fsum(row.mean * row.weights for row in rows)
+        overall = total / max(sum(row.weights for row in rows), 1)
+        for row in rows:
+            above, below = (row.mean, overall) if value == "mean" else (row.max, row.mean)
+            ratio = above / below if below else 0.0
+            table.append(Ratio(metric, row.layer, row.component, row.weights, row.mean, row.max, ratio))
+    return table
 
 
 def build(runs: Sequence[Run], title: str | None = None) -> Drawn:
     """Draw the figure."""
     lines = [f"Colour: mean score of a component of a block / mean over all weights; {population_of(runs)}."]
     table = relative_cells(runs, "mean")
-    scale = ", all metrics on one scale" if table["panel"].nunique() > 1 else ""
+    scale = ", all metrics on one scale" if len({row.panel for row in table}) > 1 else ""
     return build_panels(
         table, f"mean score by block and component{scale}",
         "mean score / the metric's mean over all weights", lines, title, "all scores are 0",

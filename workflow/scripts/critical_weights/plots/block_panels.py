@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 
+from ..tables.rows import grouped, unique
 from .heat import heat
 from .save import Drawn
 from .small_multiples import COLUMNS, finish, panels, ratio_bar
@@ -27,7 +28,7 @@ _GAP = 0.4
 
 
 def draw_blocks(
-    rows: pd.DataFrame,
+    rows: Sequence[Any],
     components: Sequence[str],
     norm: LogNorm,
     blocks: range,
@@ -50,26 +51,26 @@ def draw_blocks(
 
     """
     ax = ax if ax is not None else new_axes()
-    inside, outside = rows[rows["layer"].notna()], rows[rows["layer"].isna()]
-    lines = [name for name in components if name in set(inside["component"])]
+    inside, outside = ([row for row in rows if (row.layer is None) == out] for out in (False, True))
+    has = {row.component for row in inside}
+    lines = [name for name in components if name in has]
     width = max(len(blocks), 1)
     gap = 0.5 if width <= _GAPS_TO else 0.0
     y = 0.0
     if lines:
-        grid = inside.assign(layer=inside["layer"].astype("int64")).pivot(
-            index="component", columns="layer", values="value"
-        )
-        grid = grid.reindex(index=lines, columns=blocks).astype(float)
-        heat(ax, grid.where(grid > 0).to_numpy(), norm, gap=gap)
-        for row, column in np.argwhere(grid.to_numpy() == 0):
+        grid = np.full((len(lines), width), np.nan)
+        for row in inside:
+            grid[lines.index(row.component), row.layer - blocks[0]] = row.value
+        heat(ax, np.where(grid > 0, grid, np.nan), norm, gap=gap)
+        for row, column in np.argwhere(grid == 0):
             ax.add_patch(Rectangle((column, row), 1, 1, facecolor=GREY, edgecolor="white", linewidth=gap))
         y = len(lines) + _GAP
     places = [row + 0.5 for row in range(len(lines))]
     mapped = ScalarMappable(norm, COLOUR_MAP)
-    for component, value in zip(outside["component"], outside["value"], strict=True):
-        colour = mapped.to_rgba(value) if value > 0 else GREY
+    for row in outside:
+        colour = mapped.to_rgba(row.value) if row.value > 0 else GREY
         ax.add_patch(Rectangle((0, y), width, 1, facecolor=colour, edgecolor="white", linewidth=0.5))
-        lines.append(component)
+        lines.append(row.component)
         places.append(y + 0.5)
         y += 1
     labelled = blocks[:: -(-width // 8)] if numbers else range(0)
@@ -86,7 +87,7 @@ def draw_blocks(
 
 
 def build_panels(
-    table: pd.DataFrame, heading: str, bar: str, lines: Sequence[str], title: str | None, zero: str
+    table: Sequence[Any], heading: str, bar: str, lines: Sequence[str], title: str | None, zero: str
 ) -> Drawn:
     """Draw a panel for each ``panel`` of the table, with one colour bar.
 
@@ -99,23 +100,23 @@ def build_panels(
         zero: what a grey cell means.
 
     """
-    names = list(table["panel"].unique())
-    components = list(table["component"].unique())
-    layers = table["layer"].dropna()
-    blocks = range(int(layers.min()), int(layers.max()) + 1) if len(layers) else range(0)
-    positive = table.loc[table["value"] > 0, "value"]
-    low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 1.0)
+    by_panel = grouped(table, lambda row: row.panel)
+    components = unique(row.component for row in table)
+    layers = [row.layer for row in table if row.layer is not None]
+    blocks = range(min(layers), max(layers) + 1) if layers else range(0)
+    positive = [row.value for row in table if row.value > 0]
+    low, high = (min(positive), max(positive)) if positive else (1.0, 1.0)
     norm = LogNorm(low, high) if high > low else LogNorm(low / 2, high * 2)
     with styled():
-        height = 0.5 + _CELL * (len(components) + 0.5) + _LABELS / -(-len(names) // COLUMNS)
-        made = panels(names, max(height, 1.1), foot=0.13)
-        for place, (ax, name) in enumerate(zip(made.axes, names, strict=True)):
-            rows, low = table[table["panel"] == name], made.at_bottom(place)
-            draw_blocks(rows, components, norm, blocks, ax, names=made.at_left(place), numbers=low)
-            ax.set_xlabel("transformer block" if low and blocks else "")
-        if len(positive):
+        height = 0.5 + _CELL * (len(components) + 0.5) + _LABELS / -(-len(by_panel) // COLUMNS)
+        made = panels(list(by_panel), max(height, 1.1), foot=0.13)
+        for place, (ax, rows) in enumerate(zip(made.axes, by_panel.values(), strict=True)):
+            bottom = made.at_bottom(place)
+            draw_blocks(rows, components, norm, blocks, ax, names=made.at_left(place), numbers=bottom)
+            ax.set_xlabel("transformer block" if bottom and blocks else "")
+        if positive:
             ratio_bar(made, norm, COLOUR_MAP, bar)
-        notes = [f"Grey: {zero}."] if (table["value"] == 0).any() else []
-        if table["layer"].isna().any():
+        notes = [f"Grey: {zero}."] if any(row.value == 0 for row in table) else []
+        if any(row.layer is None for row in table):
             notes.append("Rows below the gap: tensors outside the blocks, one value each.")
         return finish(made, table, heading, lines, title, notes)

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ..errors import TableError
-from .cells import cells
 from .stats_file import read_stats
 from .wording import count
 
@@ -65,21 +62,3 @@ def component_order(runs: Sequence[Run]) -> list[str]:
     entries = [entry for run in runs for entry in run.stats["tensors"].values()]
     entries.sort(key=lambda entry: entry["layer"] is None)
     return list(dict.fromkeys(entry["component"] for entry in entries))
-
-
-def cell_frame(run: Run) -> pd.DataFrame:
-    """Return one row a component of a block, ``layer`` empty outside the blocks; see :class:`.cells.Cell`."""
-    return pd.DataFrame(cells(run.stats)).astype({"layer": "Int64"})
-
-
-def tensor_frame(run: Run) -> pd.DataFrame:
-    """Return one row a tensor: ``layer`` (empty outside the blocks), ``component`` and its figures.
-
-    ``p99`` is missing where the file has none.
-    """
-    keys = ("mean", "p99", "max", "num_weights", "selected")
-    rows = [
-        {"layer": entry["layer"], "component": entry["component"], **{key: entry.get(key) for key in keys}}
-        for entry in run.stats["tensors"].values()
-    ]
-    return pd.DataFrame(rows).astype({"layer": "Int64", "mean": float, "max": float, "p99": float})
