@@ -197,8 +197,10 @@ def test_lists_from_a_file(tmp_path: Path) -> None:
     assert first.places[name].tolist() == [15]
     assert every.places[name].tolist() == [1, 15, 77]
     for column, value, words in (
-        ("parameter", "model.other", "names model.other, which tiny does not have"),
-        ("indices", "(13, 0)", "does not fit model.embed_tokens.weight"),
+        ("parameter", "model.other", r"names 1 of 2 tensors \(1 of 3 rows\) that tiny has not, first model.other"),
+        ("indices", "(13, 0)", r"1 of 3 rows of .*mine.csv lie outside their tensor, first .*embed_tokens.weight \(13"),
+        ("indices", "(2, 3, 1)", "fewer indices than others of the same tensor"),
+        ("sensitivity_score", "-9", r"1 of 3 rows of .* a score below 0, first row 3 .*give its absolute value"),
         ("sensitivity_score", "much", "a score that is no finite number"),
         ("sensitivity_score", "nan", "a score that is no finite number"),
     ):
@@ -213,6 +215,19 @@ def test_lists_from_a_file(tmp_path: Path) -> None:
     frame.assign(indices=["(2, 3)", "(2,3)", "(12, 5)"]).to_csv(path, index=False)
     with pytest.raises(RankingError, match="a weight that an earlier row names already"):
         list_sets(path, FACTS, [5])
+
+
+def test_a_list_may_call_a_tied_tensor_by_either_name(tmp_path: Path) -> None:
+    """As lists that are compared may; by both at once it would name a weight twice."""
+    name, other = SPECS[0].name, "lm_head.weight"
+    tensors = [{**tensor, "tied_to": [other] * (tensor["name"] == name)} for tensor in FACTS["tensors"]]
+    facts, path = {**FACTS, "tensors": tensors}, tmp_path / "mine.csv"
+    frame = pd.DataFrame({"parameter": other, "indices": ["(0, 1)", "(2, 3)"], "sensitivity_score": [1, 9]})
+    frame.to_csv(path, index=False)
+    assert list_sets(path, facts, [1])[0].places[name].tolist() == [15]
+    frame.assign(parameter=[name, other]).to_csv(path, index=False)
+    with pytest.raises(RankingError, match="which are one tied tensor"):
+        list_sets(path, facts, [1])
 
 
 def test_ties_of_a_list_are_by_tensor_and_flat_index_whatever_the_order_of_rows(tmp_path: Path) -> None:

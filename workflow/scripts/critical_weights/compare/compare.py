@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import RankingError
 from ..log import logger
 from ..overlap.lines import overlap_of_lists
-from .lists import WeightRows, labels_of, read_rows
+from .lists import WeightRows, labels_of, read_list
 from .ranked import rank_rows, tell
 from .shapes import Shapes, check_rows, shapes_of_lists
 
@@ -33,7 +33,7 @@ def read_lists(paths: Sequence[str | Path], shapes: Shapes | None = None) -> tup
         RankingError: a list is defective, names what the model has not, or shares no tensor with another.
 
     """
-    lists = dict(zip(labels_of(paths), map(read_rows, paths), strict=True))
+    lists = dict(zip(labels_of(paths), map(read_list, paths), strict=True))
     if shapes is None:
         shapes = shapes_of_lists(lists.values())
         log.info("no model is named: the lists are compared as they are, without chance levels and checks of names")

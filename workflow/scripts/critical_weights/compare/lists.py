@@ -48,13 +48,13 @@ class WeightRows:
         return {name: int(counts[row]) for name, row in zip(self.names, first, strict=True)}
 
 
-def read_rows(path: str | Path) -> WeightRows:
+def read_list(path: str | Path) -> WeightRows:
     """Read the columns ``parameter``, ``indices`` and ``sensitivity_score`` of a list; others are not looked at.
 
     Raises:
-        RankingError: the file is missing, empty or no table; a column is missing; a score is no finite number; an index
-            is no tuple of whole numbers from 0; weights of one tensor have different numbers of indices; a weight
-            comes twice. The message counts the rows at fault and shows the first.
+        RankingError: the file is missing, empty or no table; a column is missing; a score is no finite number or below
+            0; an index is no tuple of whole numbers from 0; weights of one tensor have different numbers of indices; a
+            weight comes twice. The message counts the rows at fault and shows the first.
 
     """
     path = Path(path)
@@ -62,6 +62,8 @@ def read_rows(path: str | Path) -> WeightRows:
     rows = frame.index.to_numpy() + 2  # the line of the file, header 1
     score = pd.to_numeric(frame["sensitivity_score"], errors="coerce").to_numpy(np.float64)
     _refuse(path, ~np.isfinite(score), rows, frame["sensitivity_score"], "a score that is no finite number")
+    _refuse(path, score < 0, rows, frame["sensitivity_score"], "a score below 0",
+            "A score says how much a weight matters: give its absolute value")  # fmt: skip
     parameter = frame["parameter"]
     _refuse(path, (parameter == "").to_numpy(), rows, parameter, "no tensor name")
     tensor, names = pd.factorize(parameter)

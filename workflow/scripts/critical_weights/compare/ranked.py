@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import RankingError
 from ..log import logger
 from ..names import MODES
 from ..overlap.ranked_lists import RankedList
 from .lists import WeightRows
-from .shapes import Shapes
+from .shapes import MOST, Shapes, flat_indices
 
 log = logger(__name__)
-
-_MOST = 2**62
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def rank_rows(rows: WeightRows, shapes: Shapes, listed_anywhere: Collection[str]
     named = {shapes.also.get(name, name): place for place, name in enumerate(rows.names)}
     mode, k = _folder_says(rows.path)
     sizes = np.bincount(rows.tensor, minlength=len(rows.names))
-    numel = np.array([shapes.population[name] if shapes.population else _MOST for name in named])
+    numel = np.array([shapes.population[name] if shapes.population else MOST for name in named])
     whole = sizes == numel
     if mode == "global":
         cut, k = "all", len(rows)
@@ -77,7 +73,7 @@ def rank_rows(rows: WeightRows, shapes: Shapes, listed_anywhere: Collection[str]
     names = [name for name in shapes.tensors if name in possible]
     number = {name: place for place, name in enumerate(names)}
     tensor = np.array([number[name] for name in named], np.int64)[rows.tensor]
-    index = _flat(rows, shapes, list(named))
+    index = flat_indices(rows, shapes)
     order = np.lexsort((index, tensor, -rows.score))
     tensor, index, score = tensor[order], index[order], rows.score[order]
     known_to = np.full(len(names), len(score), np.int64)
@@ -89,7 +85,7 @@ def rank_rows(rows: WeightRows, shapes: Shapes, listed_anywhere: Collection[str]
         last = np.full(len(names), np.inf)
         np.minimum.at(last, group[tensor], score)  # of a group without a weight nothing is sure
         listed = np.bincount(tensor, minlength=len(names))
-        full = np.array([shapes.population[name] if shapes.population else _MOST for name in names]) == listed
+        full = np.array([shapes.population[name] if shapes.population else MOST for name in names]) == listed
         above = np.searchsorted(-score, -last[group], side="left")
         known_to = np.where(full, len(score), above)
     ends = names[int(known_to.argmin())] if known_to.min() < len(score) else None
@@ -122,24 +118,3 @@ def _folder_says(path: Path) -> tuple[str | None, int | None]:
     if path.name != "top_weights.csv" or not found:
         return None, None
     return found[1], int(found[2])
-
-
-def _flat(rows: WeightRows, shapes: Shapes, names: list[str]) -> NDArray[np.int64]:
-    """Return the flat index of each row in its tensor's storage order.
-
-    Raises:
-        RankingError: a tensor of this size has more weights than can be numbered.
-
-    """
-    flat = np.zeros(len(rows), np.int64)
-    by_tensor = np.argsort(rows.tensor, kind="stable")
-    ends = np.cumsum(np.bincount(rows.tensor, minlength=len(names)))
-    for name, inside in zip(names, np.split(by_tensor, ends[:-1]), strict=True):
-        shape = shapes.tensors[name]["shape"]
-        size = 1
-        for length in shape:
-            size *= int(length)
-        if size > _MOST // max(len(names), 1):
-            raise RankingError(f"{rows.path}: indices of {name} are too large", got=f"shape {tuple(shape)} at least")
-        flat[inside] = np.ravel_multi_index(tuple(rows.places[inside, : len(shape)].T), tuple(shape))
-    return flat

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import RankingError, near_names
 from ..files import read_json
@@ -15,6 +16,9 @@ from ..log import logger
 from .lists import WeightRows
 
 log = logger(__name__)
+
+MOST = 2**62
+"""More weights than a model has; so many can still be numbered."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,16 @@ def shapes_of_lists(lists: Iterable[WeightRows]) -> Shapes:
     return Shapes(tensors, None, frozenset(), {})
 
 
-def check_rows(rows: WeightRows, shapes: Shapes) -> None:
+OTHER_MODEL = "Name the model that the list is of, or leave 'model' out"
+
+
+def check_rows(rows: WeightRows, shapes: Shapes, fix: str = OTHER_MODEL) -> None:
     """Refuse a list that names what the model has not.
+
+    Args:
+        rows: the list's.
+        shapes: the model's.
+        fix: what to do about unknown tensors.
 
     Raises:
         RankingError: a tensor is unknown, has another number of axes, or an index is out of range; counted.
@@ -105,7 +117,7 @@ def check_rows(rows: WeightRows, shapes: Shapes) -> None:
             f"{rows.path} names {len(lacking)} of {len(names)} tensors ({count} of {len(rows)} rows) that "
             f"{shapes.model} has not, first {lacking[0]}",
             near=near_names(lacking[0], shapes.tensors),
-            fix="Name the model that the list is of, or leave 'model' out",
+            fix=fix,
         )
     if len(set(names)) < len(names):
         own = [name for name in rows.names if shapes.also.get(name) in rows.names]
@@ -127,3 +139,24 @@ def check_rows(rows: WeightRows, shapes: Shapes) -> None:
             f"{int(beyond.sum())} of {len(rows)} rows of {rows.path} lie outside their tensor, first {name} {index}",
             expected=f"indices in shape {shapes.tensors[name]['shape']}, as {shapes.model} has it",
         )
+
+
+def flat_indices(rows: WeightRows, shapes: Shapes) -> NDArray[np.int64]:
+    """Return the flat index of each row in its tensor's storage order; the rows were checked against the shapes.
+
+    Raises:
+        RankingError: a tensor of this size has more weights than can be numbered.
+
+    """
+    flat = np.zeros(len(rows), np.int64)
+    by_tensor = np.argsort(rows.tensor, kind="stable")
+    ends = np.cumsum(np.bincount(rows.tensor, minlength=len(rows.names)))
+    for name, inside in zip(rows.names, np.split(by_tensor, ends[:-1]), strict=True):
+        shape = shapes.tensors[shapes.also.get(name, name)]["shape"]
+        size = 1
+        for length in shape:
+            size *= int(length)
+        if size > MOST // max(len(rows.names), 1):
+            raise RankingError(f"{rows.path}: indices of {name} are too large", got=f"shape {tuple(shape)} at least")
+        flat[inside] = np.ravel_multi_index(tuple(rows.places[inside, : len(shape)].T), tuple(shape))
+    return flat

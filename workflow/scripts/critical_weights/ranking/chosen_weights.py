@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compare.lists import read_rows
-from ..compare.shapes import check_rows, read_shapes
+from ..compare.lists import read_list
+from ..compare.shapes import check_rows, flat_indices, read_shapes
 from ..errors import ConfigError, RankingError, near_names
 from ..files import read_json
 from ..run_manifest import experiment_of
@@ -78,16 +78,16 @@ def weights_of_list(source: str | Path, facts: str | Path | None = None) -> Chos
     facts = Path(facts) if facts else run.parent / "model.json"
     if not facts.is_file():
         raise ConfigError(f"there is no {facts}, which tells the tensors' shapes", fix="Name one with --facts")
-    rows, shapes = read_rows(path), read_shapes(facts)
-    check_rows(rows, shapes)
+    rows, shapes = read_list(path), read_shapes(facts)
+    check_rows(rows, shapes, fix="Name the facts of the model that the list is of")
     _check_model(run, path, shapes.facts)
-    tensors = {}
+    tensors, flat = {}, flat_indices(rows, shapes)
     names = [shapes.also.get(name, name) for name in rows.names]
     order = {name: place for place, name in enumerate(shapes.tensors)}
     for name in sorted(names, key=order.__getitem__):
         own = np.flatnonzero(rows.tensor == names.index(name))
         shape = tuple(shapes.tensors[name]["shape"])
-        index = np.ravel_multi_index(tuple(rows.places[own, : len(shape)].T), shape).astype(np.int64)
+        index = flat[own]
         best = np.lexsort((index, -rows.score[own]))
         tensors[name] = Chosen(shape, index[best], rows.score[own][best].astype(np.float32))
     return ChosenWeights(_origin(path, shapes.facts), tensors)

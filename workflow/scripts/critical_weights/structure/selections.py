@@ -171,7 +171,7 @@ def place_weights(selection: Selection, facts: dict[str, Any]) -> Placed:
             f"{int(wrong.sum())} of {len(score)} rows of {selection.label} have a score that is below 0 or no number, "
             f"first {frame['parameter'].iloc[int(wrong.argmax())]} {frame['indices'].iloc[int(wrong.argmax())]} "
             f"({score[int(wrong.argmax())]:g})",
-            fix="A score says how much a weight matters: give its absolute value",
+            fix="A score says how much a weight matters: give its absolute value, or leave the weight out",
         )
     order = {tensor["name"]: place for place, tensor in enumerate(facts["tensors"])}
     codes, names = pd.factorize(frame["parameter"])

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..compare.lists import read_rows
+from ..compare.lists import read_list
+from ..compare.shapes import check_rows, flat_indices, shapes_of_facts
 from ..errors import RankingError
 from ..metrics import METRICS
 from ..ranking.analysed import analysed_tensors, place
@@ -76,7 +77,7 @@ def top_sets(store: ScoreStore, facts: Mapping[str, Any], mode: str, ks: Sequenc
     nth = frame.groupby(groups.to_numpy()).cumcount()
     path = METRICS[store.attributes["metric"]].path
     chosen = ((k, frame[nth < k]) for k in ks)
-    return [WeightSet(path, mode, "top", k, places_of_frame(part, facts, f"{path}_{mode}")) for k, part in chosen]
+    return [WeightSet(path, mode, "top", k, _places_of_ranking(part, facts, f"{path}_{mode}")) for k, part in chosen]
 
 
 def bottom_sets(store: ScoreStore, facts: Mapping[str, Any], mode: str, ks: Sequence[int]) -> list[WeightSet]:
@@ -118,39 +119,26 @@ def list_sets(path: str | Path, facts: Mapping[str, Any], ks: Sequence[int]) -> 
     The first are those of the highest score; ties by tensor order, then flat index. A k beyond the list is all of it.
 
     Raises:
-        RankingError: the file cannot be read, has a score that is no number, names a weight twice, or is of another
-            model.
+        RankingError: the file cannot be read, has a score that is below 0 or no number, names a weight twice, or is of
+            another model.
 
     """
     path = Path(path)
-    rows = read_rows(path)
-    position = {tensor["name"]: place for place, tensor in enumerate(facts["tensors"])}
-    tensor = np.array([position.get(name, len(position)) for name in rows.names])[rows.tensor]
-    best = np.lexsort((*rows.places.T[::-1], tensor, -rows.score))[: max(ks)]
-    indices = [str(tuple(int(axis) for axis in place if axis >= 0)) for place in rows.places[best]]
-    frame = pd.DataFrame({"parameter": np.array(rows.names, dtype=object)[rows.tensor[best]], "indices": indices})
+    rows, shapes = read_list(path), shapes_of_facts(facts)
+    check_rows(rows, shapes, fix="The list is of another model")
+    names = np.array([shapes.also.get(name, name) for name in rows.names], dtype=object)
+    position = {name: place for place, name in enumerate(shapes.tensors)}
+    tensor = np.array([position[name] for name in names], np.int64)[rows.tensor]
+    flat = flat_indices(rows, shapes)
+    best = np.lexsort((flat, tensor, -rows.score))
+    frame = pd.DataFrame({"name": names[rows.tensor[best]], "flat": flat[best]})
     lengths = sorted({min(k, len(frame)) for k in ks})
-    return [WeightSet(path.stem, "list", "list", k, places_of_frame(frame.head(k), facts, path.name)) for k in lengths]
+    return [WeightSet(path.stem, "list", "list", k, _grouped(frame.head(k), facts)) for k in lengths]
 
 
-def places_of_frame(frame: pd.DataFrame, facts: Mapping[str, Any], label: str) -> Places:
-    """Return the weights of a table with ``parameter`` and ``indices``, tensors in the model's order.
-
-    Args:
-        frame: any rows; ``indices`` as text such as ``(3, 5)``, storage order.
-        facts: the model's.
-        label: what messages call the table.
-
-    Raises:
-        RankingError: a tensor is unknown, an index tuple does not fit its tensor: the list is of another model.
-
-    """
+def _places_of_ranking(frame: pd.DataFrame, facts: Mapping[str, Any], label: str) -> Places:
+    """Return the weights of a ranking's ``parameter`` and ``indices`` (text such as ``(3, 5)``, storage order)."""
     tensors = {tensor["name"]: tensor for tensor in facts["tensors"]}
-    tied = {other: name for name, tensor in tensors.items() for other in tensor["tied_to"]}
-    for name in frame["parameter"].unique():
-        if name not in tensors:
-            fix = f"It is tied to {tied[name]}: use that name" if name in tied else "The list is of another model"
-            raise RankingError(f"{label} names {name}, which {facts['model']} does not have", fix=fix)
     parts = []
     for name, rows in frame.groupby("parameter", sort=False):
         places = parse_indices(rows["indices"].to_numpy(object), tensors[name], label)
