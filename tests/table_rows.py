@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from critical_weights.plots.save import Drawn
 from critical_weights.tables.schema import Table
 
-_MISSING = {"str": "", "float64": float("nan"), "float32": float("nan"), "bool": None, "int64": None, "Int64": None}
+_MISSING = {"str": "", "float64": float("nan"), "float32": float("nan"), "Int64": None}
 
 
 def rows_of(frame: pd.DataFrame, table: Table) -> list[Any]:
@@ -19,11 +19,12 @@ def rows_of(frame: pd.DataFrame, table: Table) -> list[Any]:
     columns = []
     for column in table.columns:
         values = frame[column.name]
+        assert column.optional or column.dtype == "str" or not values.isna().any(), f"{column.name} may not be empty"
         number = int if column.dtype.lower() == "int64" else lambda value: value
         columns.append([_MISSING[column.dtype] if empty else number(value)
                         for value, empty in zip(values.to_list(), values.isna(), strict=True)])  # fmt: skip
-    row = namedtuple("Row", [column.name for column in table.columns])
-    return [row(*fields) for fields in zip(*columns, strict=True)]
+    names = [column.name for column in table.columns]
+    return [SimpleNamespace(**dict(zip(names, fields, strict=True))) for fields in zip(*columns, strict=True)]
 
 
 def data_of(drawn: Drawn) -> pd.DataFrame:

@@ -33,7 +33,8 @@ def made_up(metrics: int = 4) -> pd.DataFrame:
                 rows.append({"part": "ladder", "metric": f"m{number}", "mode": "global", "kind": kind, "k": k,
                              "seed": seed, "asked": k, "intervention": "zero", "dnll": damage, "low": damage - 0.002,
                              "high": damage + 0.002, "n_texts": 5, "n_tokens": 50})  # fmt: skip
-    return pd.DataFrame(rows).reindex(columns=[c.name for c in INTERVENTIONS_TABLE.columns])
+    frame = pd.DataFrame(rows).reindex(columns=[column.name for column in INTERVENTIONS_TABLE.columns])
+    return frame.fillna({column.name: 0 for column in INTERVENTIONS_TABLE.columns if not column.optional})
 
 
 def test_what_is_drawn() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from critical_weights.files import read_json, write_json
 from critical_weights.model.source import fetch_model
+from critical_weights.plots import OF_ROWS, RUN_FIGURES, SCORE_FIGURES
 from critical_weights.texts.calibration import calibrate
 from tiny_models import SENTENCES, save_tiny_folder
 
@@ -123,6 +124,21 @@ print(json.dumps([name for name, module in sys.modules.items() if module]))
 """)
     assert not [name for name in loaded if name.split(".")[0] in ("scipy", "fontTools") or "mplot3d" in name]
     assert ("seaborn" in loaded) == (figure == "overlap_matrix")
+
+
+@pytest.mark.parametrize("figure", [*OF_ROWS, *SCORE_FIGURES, *RUN_FIGURES])
+def test_figures_of_few_rows_import_no_pandas(figure):
+    """It is a fifth of their job."""
+    loaded = told(f"""
+import json, sys
+from critical_weights.plots import _module
+from critical_weights.plots.library import import_matplotlib
+import_matplotlib()
+_module({figure!r})
+print(json.dumps([name for name, module in sys.modules.items() if module]))
+""")
+    assert f"critical_weights.plots.{figure}" in loaded
+    assert "pandas" not in loaded
 
 
 def test_a_package_is_missing_in_the_block_alone():

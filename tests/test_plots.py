@@ -568,8 +568,11 @@ def test_a_missing_key_is_named(path, word):
 @pytest.mark.parametrize(
     "change, word",
     [
-        (lambda stats: stats["overall"].update(num_weights=None), "'num_weights' of overall of f is not a number"),
-        (lambda stats: stats["tensors"][ZERO].update(mean="much"), "is not a number; got much"),
+        (
+            lambda stats: stats["overall"].update(num_weights=None),
+            "'num_weights' of overall of f is not a finite number",
+        ),
+        (lambda stats: stats["tensors"][ZERO].update(mean="much"), "is not a finite number; got much"),
         (lambda stats: stats["histogram"]["counts"]["q_proj"].pop(), "histogram of q_proj of f does not fit"),
         (lambda stats: stats.update(tensors={}), "names no tensor"),
         (lambda stats: stats.update(overall=[]), "overall of f is no JSON object"),

@@ -24,7 +24,7 @@ from critical_weights.overlap.rank_density import bin_edges, rank_density_table
 from critical_weights.plots import ANALYSIS_FIGURES, OF_ROWS, SCORE_FIGURES, draw, draw_times, stage_times
 from critical_weights.plots.chosen_selection import choose
 from critical_weights.plots.save import settle
-from critical_weights.plots.score_runs import Run
+from critical_weights.plots.score_runs import Run, read_runs
 from critical_weights.plots.stability_by_k import METHODS
 from critical_weights.plots.style import styled
 from critical_weights.plots.top_tokens import spelled
@@ -253,6 +253,28 @@ def test_survival_counts_the_scores_at_or_above_each_edge_and_marks_the_threshol
     assert "of tensors or blocks" not in text
 
 
+def test_without_a_histogram_there_is_no_curve():
+    run = runs_of(TWO_BLOCKS, ["obd"])[0]
+    empty = replace(run, stats=run.stats | {"histogram": {"edges": [], "counts": {}, "zeros": {}}})
+    drawn = build("survival_curves", [empty])
+    assert "Every score is exactly 0" in drawn_text(drawn.figure)
+    assert drawn.data["kind"].tolist() == ["threshold"]
+
+
+def test_statistics_that_are_no_numbers_or_of_two_folders_of_one_name_are_refused(tmp_path):
+    (run,) = runs_of(TWO_BLOCKS, ["obd"])
+    paths = [tmp_path / phase / run.label / "sensitivity_stats.json" for phase in ("p1", "p2")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(run.stats))
+    with pytest.raises(TableError, match=f"two run folders called {run.label} are given"):
+        read_runs(paths)
+    next(iter(run.stats["tensors"].values()))["mean"] = float("nan")
+    paths[0].write_text(json.dumps(run.stats))
+    with pytest.raises(TableError, match=r"'mean' of tensor .* is not a finite number"):
+        read_runs(paths[:1])
+
+
 def test_block_maps_have_one_scale_and_stand_for_the_ratio():
     runs = runs_of(TWO_BLOCKS, ["magnitude", "obd"])
     for figure in ("block_means", "block_peaks"):
@@ -266,6 +288,34 @@ def test_block_maps_have_one_scale_and_stand_for_the_ratio():
         expected = entry["mean"] / overall if figure == "block_means" else entry["max"] / entry["mean"]
         assert first[0, 1] == pytest.approx(expected)
         assert [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()][-1] == "embed_tokens"
+
+
+def numbers_below(ax) -> list[str]:
+    """What stands below a panel."""
+    ax.figure.draw_without_rendering()
+    return [label.get_text() for label in ax.get_xticklabels() if label.get_visible() and label.get_text()]
+
+
+@pytest.mark.parametrize("figure", ["block_means", "layer_profile", "recurring_channels", "top_tokens"])
+def test_panels_of_one_axis_have_its_numbers_below_the_lowest_alone(figure):
+    drawn = build(figure, SMALL[figure]).figure
+    panels = [ax for ax in drawn.axes if len(ax.get_subplotspec().colspan) == 1]  # not the row below them
+    lowest = {ax.get_subplotspec().colspan.start: ax for ax in panels}  # in reading order: the last of each column
+    above = [ax for ax in panels if ax not in lowest.values()]
+    assert len(above) >= 3
+    assert not any(numbers_below(ax) for ax in above)
+    assert all(len(numbers_below(ax)) >= 2 and ax.get_xlabel() for ax in lowest.values())
+
+
+@pytest.mark.parametrize("figure", ["block_means", "layer_profile"])
+def test_panels_whose_metrics_are_of_other_blocks_have_one_axis(figure):
+    """The numbers stand below the lowest panel alone, and count for those above."""
+    one = [("a", (4, 4), 2, "q_proj"), ("b", (4, 4), 9, "q_proj"), ("head", (4, 4), None, "lm_head")]
+    every = runs_of(one, ["obd"] * 1) + runs_of(one[:1] + one[2:], ["wanda"]) + runs_of(one[2:], ["magnitude"])
+    drawn = build(figure, every * 1).figure
+    panels = [ax for ax in drawn.axes if ax.axison][: 3 if figure == "block_means" else 9]
+    assert len({ax.get_xlim() for ax in panels}) == 1
+    assert numbers_below(panels[-1])[0] == "2"
 
 
 def test_the_share_of_the_selection_leaves_out_what_takes_the_same_of_every_tensor():

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from ..tables.rows import grouped, unique
 from .heat import heat
 from .save import Drawn
-from .small_multiples import COLUMNS, finish, panels, ratio_bar
+from .small_multiples import COLUMNS, blocks_of, finish, panels, ratio_bar
 from .style import COLOUR_MAP, GREY, LABELS_ONLY, new_axes, styled
 from .wording import short
 
@@ -102,8 +102,7 @@ def build_panels(
     """
     by_panel = grouped(table, lambda row: row.panel)
     components = unique(row.component for row in table)
-    layers = [row.layer for row in table if row.layer is not None]
-    blocks = range(min(layers), max(layers) + 1) if layers else range(0)
+    blocks = blocks_of(table)
     positive = [row.value for row in table if row.value > 0]
     low, high = (min(positive), max(positive)) if positive else (1.0, 1.0)
     norm = LogNorm(low, high) if high > low else LogNorm(low / 2, high * 2)

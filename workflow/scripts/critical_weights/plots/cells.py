@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from ..tables.rows import grouped, unique
+
 Row = TypeVar("Row")
 """A :class:`Cell`, or what a figure keeps of one."""
 
@@ -46,10 +48,8 @@ def cells(stats: Mapping[str, Any]) -> list[Cell]:
         the end. Where a block has several tensors of one component, ``mean`` is over all their weights.
 
     """
-    tensors: dict[tuple[str, int | None], list[Mapping[str, Any]]] = {}
-    for entry in stats["tensors"].values():
-        tensors.setdefault((entry["component"], entry["layer"]), []).append(entry)
-    order = {name: place for place, name in enumerate(dict.fromkeys(component for component, _ in tensors))}
+    tensors = grouped(stats["tensors"].values(), lambda entry: (entry["component"], entry["layer"]))
+    order = {name: place for place, name in enumerate(unique(component for component, _ in tensors))}
     rows = []
     for (component, layer), entries in tensors.items():
         weights = sum(entry["num_weights"] for entry in entries)
@@ -68,4 +68,4 @@ def panel(rows: Iterable[Row], name: str) -> list[Row]:
 
 def components(rows: Iterable[Row]) -> list[str]:
     """Return the components of rows, each once, in their order."""
-    return list(dict.fromkeys(row.component for row in rows))
+    return unique(row.component for row in rows)

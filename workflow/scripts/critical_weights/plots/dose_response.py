@@ -79,7 +79,7 @@ def dose_table(table: Sequence[Any]) -> list[Point]:
     rows = [row for row in _ladder(table) if not _is_short(row, selected)]
     if not rows:
         raise TableError("the table of interventions holds no ladder")
-    known = (row for row in rows if row.k is not None and not math.isnan(row.dnll))
+    known = (row for row in rows if row.k is not None and math.isfinite(row.dnll))
     points = grouped(known, lambda row: (row.metric, row.mode, row.kind, row.k))
     return [_point(key, own) for key, own in points.items()]
 
@@ -98,19 +98,19 @@ def _ladder(table: Sequence[Any]) -> list[Any]:
     return [row for row in table if row.part == "ladder" and row.kind in KINDS]
 
 
-Place = tuple[str, str, str, int]
+_Place = tuple[str, str, str, int | None]
 
 
-def _place(row: Any) -> Place:
+def _place(row: Any) -> _Place:
     return row.part, row.metric, row.mode, row.k
 
 
-def _selected(table: Sequence[Any]) -> dict[Place, int]:
+def _selected(table: Sequence[Any]) -> dict[_Place, int]:
     """Return the size of each selection."""
     return {_place(row): row.asked for row in reversed(table) if row.kind == "top"}  # of several, the first counts
 
 
-def _is_short(row: Any, selected: Mapping[Place, int]) -> bool:
+def _is_short(row: Any, selected: Mapping[_Place, int]) -> bool:
     """Whether a control is smaller than the selection beside it."""
     return row.kind in ("random", "matched") and row.asked < selected.get(_place(row), row.asked)
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from ..tables.rows import grouped, unique
 from .save import Drawn
 from .score_runs import Run, by_metric, component_order, population_of
-from .small_multiples import block_ticks, finish, legend, legend_inches, options, panels
+from .small_multiples import block_ticks, blocks_of, finish, legend, legend_inches, options, panels
 from .style import MUTED, line_styles, log_axis, new_axes, styled
 from .wording import short
 
@@ -73,21 +73,25 @@ def profile_table(runs: Sequence[Run]) -> list[Level]:
 
 
 def draw_profile(
-    rows: Sequence[Level], styles: Mapping[str, Mapping[str, Any]], ax: Axes | None = None, numbers: bool = True
+    rows: Sequence[Level],
+    styles: Mapping[str, Mapping[str, Any]],
+    blocks: range,
+    ax: Axes | None = None,
+    numbers: bool = True,
 ) -> Axes:
     """Draw a line a component over the blocks, log y, and a mark for each one outside, right of a thin line.
 
     Args:
         rows: those of one metric and quantity.
         styles: colour, line style and marker of each component.
+        blocks: those of all panels; empty for none.
         ax: where to draw; a new figure if not given.
         numbers: write the blocks' numbers below.
 
     """
     ax = ax if ax is not None else new_axes()
     inside, outside = ([row for row in rows if (row.layer is None) == out] for out in (False, True))
-    layers = [row.layer for row in inside]
-    first, last = (min(layers), max(layers)) if layers else (0, 0)
+    first, last = (blocks[0], blocks[-1]) if blocks else (0, 0)
     few = last - first < 16
     for component, own in grouped(inside, lambda row: row.component).items():
         # A score of 0 has no place on a log axis: NaN breaks the line there.
@@ -100,9 +104,9 @@ def draw_profile(
         x += step
         if row.value > 0:
             ax.plot([x], [row.value], **options(markersize=5, **{**styles[row.component], "linestyle": "none"}))
-    if inside and outside:
+    if blocks and outside:
         ax.axvline(last + step / 2, color=MUTED, linewidth=0.6)
-    if inside and numbers:
+    if blocks and numbers:
         block_ticks(ax, first, last, 6)
     else:
         ax.set_xticks([])
@@ -117,7 +121,7 @@ def build(runs: Sequence[Run], title: str | None = None) -> Drawn:
     """Draw the figure: a row of three panels a metric."""
     table = profile_table(runs)
     rows = grouped(table, lambda row: (row.metric, row.quantity))
-    metrics = unique(row.metric for row in table)
+    metrics, blocks = unique(row.metric for row in table), blocks_of(table)
     components = component_order(runs)
     styles = line_styles(components)
     with styled():
@@ -126,7 +130,7 @@ def build(runs: Sequence[Run], title: str | None = None) -> Drawn:
         made = panels(names, height, foot=foot, share={"sharey": "column"})
         for place, ax in enumerate(made.axes):
             metric, quantity = metrics[place // 3], names[place]
-            draw_profile(rows.get((metric, quantity), []), styles, ax, numbers=made.at_bottom(place))
+            draw_profile(rows.get((metric, quantity), []), styles, blocks, ax, numbers=made.at_bottom(place))
             ax.set_title(f"{QUANTITIES[quantity]} score" if place < 3 else "")
             if made.at_left(place):
                 ax.set_ylabel(short(metric, 16))

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _DECIMALS = 6
 
 
+Data: TypeAlias = "pd.DataFrame | Sequence[Any]"
+"""What a figure shows, as a frame or as named tuples."""
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A figure and the tidy table of the numbers that it shows.
@@ -38,7 +42,7 @@ class Drawn:
     """
 
     figure: Figure
-    data: pd.DataFrame | Sequence[Any]
+    data: Data
     columns: Sequence[str] = ()
 
 

@@ -29,12 +29,16 @@ def read_runs(paths: Sequence[str | Path]) -> list[Run]:
     """Read the statistics of experiments, each named by the folder that its file lies in.
 
     Raises:
-        TableError: a file is of another schema, or none is given.
+        TableError: a file is of another schema, none is given, or two are in folders of one name.
 
     """
     if not paths:
         raise TableError("no statistics of an experiment are given", fix="Name sensitivity_stats.json of one at least")
-    return [Run(Path(path).absolute().parent.name, read_stats(path)) for path in paths]
+    runs = [Run(Path(path).absolute().parent.name, read_stats(path)) for path in paths]
+    labels = [run.label for run in runs]
+    if double := [label for place, label in enumerate(labels) if label in labels[:place]]:
+        raise TableError(f"statistics of two run folders called {double[0]} are given", fix="Draw each phase apart")
+    return runs
 
 
 def by_metric(runs: Sequence[Run]) -> dict[str, Run]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -12,15 +12,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from .heat import log_bar
-from .save import Drawn
+from .save import Data, Drawn
 from .style import cut_words, new_figure, styled, words
 from .wording import short
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Data: TypeAlias = "pd.DataFrame | Sequence[Any]"
-"""What a figure shows: see :class:`.save.Drawn`."""
 
 COLUMNS = 3
 _LEGEND_LINE = 0.21
@@ -113,6 +107,12 @@ def finish(
     made.figure.set_figheight(made.figure.get_figheight() + cut.top + cut.bottom)
     words(made.figure, heading, lines, title, notes)
     return Drawn(made.figure, data)
+
+
+def blocks_of(rows: Sequence[Any]) -> range:
+    """Return the blocks of all rows, from the first to the last, so that panels have one axis; empty for none."""
+    layers = [row.layer for row in rows if row.layer is not None]
+    return range(min(layers), max(layers) + 1) if layers else range(0)
 
 
 def block_ticks(ax: Axes, first: int, last: int, most: int = 8) -> None:

@@ -159,16 +159,19 @@ def build(table: Sequence[Any], title: str | None = None) -> Drawn:
 
 def _bands(rows: Sequence[Overlap]) -> list[str]:
     """Say what the bands are: quantiles over draws; of seeds, of which there are too few for quantiles, the ends."""
-    draws = [row.n for row in rows if row.method != "seeds" and row.n is not None]
-    seeds = [row.n for row in rows if row.method == "seeds" and row.n is not None]
+    draws = [row.n for row in rows if row.method != "seeds"]
+    seeds = [row.n for row in rows if row.method == "seeds"]
     said = []
     if draws:
         said.append(f"from the 2.5 % to the 97.5 % quantile over {_span(draws)} draws")
     if seeds:
-        said.append(f"from the lowest to the highest of {_span(seeds)} other seed{'' if max(seeds) == 1 else 's'}")
+        said.append(f"from the lowest to the highest of {_span(seeds)} other seed{'' if set(seeds) == {1} else 's'}")
     return said
 
 
-def _span(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
+def _span(numbers: Sequence[int | None]) -> str:
+    known = [number for number in numbers if number is not None]
+    if not known:
+        return "an unknown number of"
+    low, high = min(known), max(known)
     return str(high) if low == high else f"{low} to {high}"

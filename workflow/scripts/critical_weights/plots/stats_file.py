@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,9 @@ def _check_keys(value: Any, keys: Iterable[str], where: str) -> None:
 def _check_numbers(value: Any, keys: Iterable[str], where: str) -> None:
     _check_keys(value, keys, where)
     for key in keys:
-        if isinstance(value[key], bool) or not isinstance(value[key], (int, float)):
-            raise TableError(f"'{key}' of {where} is not a number", got=value[key], fix=REMADE)
+        number = not isinstance(value[key], bool) and isinstance(value[key], (int, float))
+        if not number or not math.isfinite(value[key]):
+            raise TableError(f"'{key}' of {where} is not a finite number", got=value[key], fix=REMADE)
 
 
 def population(stats: Mapping[str, Any]) -> str:

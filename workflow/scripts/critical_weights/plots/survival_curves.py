@@ -51,7 +51,8 @@ def survival_table(runs: Sequence[Run]) -> list[Step]:
         histogram = run.stats["histogram"]
         edges = [float(edge) for edge in histogram["edges"][:-1]]
         counts = {name: np.asarray(values, dtype=np.int64) for name, values in histogram["counts"].items()}
-        counts = {ALL: np.sum(list(counts.values()), axis=0, dtype=np.int64), **counts}
+        total = np.sum([np.zeros(len(edges), np.int64), *counts.values()], axis=0)
+        counts = {ALL: total, **counts}
         above = {name: np.cumsum(values[::-1])[::-1] for name, values in counts.items()}
         # Bins in which next to every score is higher.
         flat = np.count_nonzero(above[ALL] >= _FROM * above[ALL][0]) if edges else 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import struct
-from collections import namedtuple
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from ..errors import TableError
@@ -20,18 +21,18 @@ Key = TypeVar("Key")
 
 
 def read_rows(path: str | Path, table: Table) -> list[Any]:
-    """Read a table and check it against its schema, as :func:`.schema.read_table` does.
+    """Read a table and check it against its schema, as :func:`.schema.read_table` does; rows cut short are refused too.
 
     Returns:
-        A named tuple a row, a field a column. An empty field is "" in a column of text, NaN in one of ``float``, None
-        in one of ``Int64``.
+        A namespace a row, an attribute a column. An empty field is "" in a column of text, NaN in one of ``float``,
+        None in one of ``Int64``.
 
     Raises:
         TableError: the file is missing, empty or cut short, or a column is missing or of another type.
 
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        text = Path(path).read_bytes().decode("utf-8-sig")
         header, *lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line] or [[]]
     except FileNotFoundError as error:
         raise TableError(f"there is no {path}", fix="Run the stage that makes it") from error
@@ -47,8 +48,7 @@ def read_rows(path: str | Path, table: Table) -> list[Any]:
             more = "more" if len(line) > len(header) else "fewer"
             raise TableError(f"{path} has rows with {more} fields than its {len(header)} columns, such as {number}")
     parsed = [_parsed([line[at] for line in lines], column, path) for at, column in enumerate(table.columns)]
-    row = namedtuple("Row", header)  # type: ignore[misc]
-    return [row(*fields) for fields in zip(*parsed, strict=True)]
+    return [SimpleNamespace(**dict(zip(header, fields, strict=True))) for fields in zip(*parsed, strict=True)]
 
 
 def _parsed(texts: list[str], column: Column, path: str | Path) -> list[Any]:
@@ -66,21 +66,30 @@ def _parsed(texts: list[str], column: Column, path: str | Path) -> list[Any]:
     return values
 
 
+_NUMBER = re.compile(r"[ -^`-~]*")
+"""Printed ASCII without the underscore, which Python takes for nothing between digits."""
+
+
 def _float(text: str) -> float:
-    if "_" in text:  # between digits Python takes it for nothing
-        raise ValueError(f"could not convert string to float: {text!r}")
-    return float(text)
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if math.isnan(value):  # an empty field is the only one without a number
+        raise ValueError(f"{text!r} is no number")
+    return value
 
 
 def _float32(text: str) -> float:
     return struct.unpack("f", struct.pack("f", _float(text)))[0]
 
 
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
 def _int(text: str) -> int:
-    value = int(text) if text.isdecimal() else _float(text)
-    if value != math.floor(value) or not -(2**63) <= value < 2**63:
+    value = _float(text)
+    exact = _WHOLE.fullmatch(text) is not None  # above 2^53 not every one is a float
+    if not (exact or value.is_integer()) or not -(2**63) <= (whole := int(text if exact else value)) < 2**63:
         raise ValueError(f"{text!r} is no whole number of 64 bits")
-    return int(value)
+    return whole
 
 
 def _bool(text: str) -> bool:
