@@ -19,7 +19,7 @@ from critical_weights.report.experiments import exact_prefix
 from critical_weights.report.facts_stability import read_stability
 from critical_weights.report.findings import findings
 from critical_weights.report.findings_stability import held
-from critical_weights.report.heatmap import level
+from critical_weights.report.heatmap import heatmaps, level
 from critical_weights.report.render import cell, digest, markdown, render
 from critical_weights.report.show import bounded, bounded_share, listed, plural, real, share, size, token
 from critical_weights.report.summary import limits
@@ -852,3 +852,16 @@ def test_report_script_tells_a_mistake_in_one_line(study):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "no experiment is configured" in done.stderr
+
+
+def test_maps_of_scores_are_in_the_order_of_the_experiments(tmp_path):
+    """The first is what a reader sees; the table has an order of its own."""
+    labels = ["gradsq_perlayer_k3", "mag_global_k20", "gradxw_perblock_k6"]
+    root = make_results(tmp_path, labels, everything=True)
+    facts = {"metrics": dict.fromkeys(["grad_squared", "magnitude", "grad_x_weight"]),
+             "experiments": dict.fromkeys(labels)}  # fmt: skip
+    backwards = facts | {"metrics": dict.fromkeys(["grad_x_weight", "grad_squared"])}
+    shown = [list(heatmaps(root / "p2" / "tiny", own)) for own in (facts, backwards)]
+    assert shown[0] == ["score: grad_squared", "score: magnitude", "score: grad_x_weight",
+                        *(f"selected: {label}" for label in labels)]  # fmt: skip
+    assert shown[1][:3] == ["score: grad_x_weight", "score: grad_squared", "score: magnitude"]

@@ -50,8 +50,11 @@ def heatmaps(folder: Path, facts: Mapping[str, Any]) -> dict[str, Heatmap]:
     found: dict[str, Heatmap] = {}
     table = read_if_there(folder / "analysis" / SENSITIVITY.name, SENSITIVITY)
     if table is not None:
-        for metric, part in table[table["scope"] == "tensor"].groupby("metric", sort=False):
-            found[f"score: {metric}"] = _map(f"Score by {metric}, by block and component", records(part), _score)
+        parts = dict(list(table[table["scope"] == "tensor"].groupby("metric", sort=False)))
+        for metric in [*facts["metrics"], *parts]:
+            if metric in parts:  # in the order of the experiments: the first is what a reader sees
+                rows = records(parts.pop(metric))
+                found[f"score: {metric}"] = _map(f"Score by {metric}, by block and component", rows, _score)
     for label in facts["experiments"]:
         tensors = read_stats(folder / label / "sensitivity_stats.json")["tensors"]
         total, n = (sum(own[key] for own in tensors.values()) for key in ("num_weights", "selected"))
