@@ -291,14 +291,14 @@ def test_block_maps_have_one_scale_and_stand_for_the_ratio():
 
 
 def numbers_below(ax) -> list[str]:
-    """What stands below a panel."""
-    ax.figure.draw_without_rendering()
+    """What stands below a panel of a figure that was drawn."""
     return [label.get_text() for label in ax.get_xticklabels() if label.get_visible() and label.get_text()]
 
 
 @pytest.mark.parametrize("figure", ["block_means", "layer_profile", "recurring_channels", "top_tokens"])
 def test_panels_of_one_axis_have_its_numbers_below_the_lowest_alone(figure):
     drawn = build(figure, SMALL[figure]).figure
+    drawn.draw_without_rendering()
     panels = [ax for ax in drawn.axes if len(ax.get_subplotspec().colspan) == 1]  # not the row below them
     lowest = {ax.get_subplotspec().colspan.start: ax for ax in panels}  # in reading order: the last of each column
     above = [ax for ax in panels if ax not in lowest.values()]
@@ -311,8 +311,9 @@ def test_panels_of_one_axis_have_its_numbers_below_the_lowest_alone(figure):
 def test_panels_whose_metrics_are_of_other_blocks_have_one_axis(figure):
     """The numbers stand below the lowest panel alone, and count for those above."""
     one = [("a", (4, 4), 2, "q_proj"), ("b", (4, 4), 9, "q_proj"), ("head", (4, 4), None, "lm_head")]
-    every = runs_of(one, ["obd"] * 1) + runs_of(one[:1] + one[2:], ["wanda"]) + runs_of(one[2:], ["magnitude"])
-    drawn = build(figure, every * 1).figure
+    every = runs_of(one, ["obd"]) + runs_of(one[:1] + one[2:], ["wanda"]) + runs_of(one[2:], ["magnitude"])
+    drawn = build(figure, every).figure
+    drawn.draw_without_rendering()
     panels = [ax for ax in drawn.axes if ax.axison][: 3 if figure == "block_means" else 9]
     assert len({ax.get_xlim() for ax in panels}) == 1
     assert numbers_below(panels[-1])[0] == "2"
