@@ -65,8 +65,10 @@ def styled() -> Iterator[None]:
         yield
         return
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+        # Not by rcdefaults(), which reads thirty styles to know what none may set. The backend, which is not ours to
+        # choose, is all that rc_context() leaves as it finds it.
+        defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+        matplotlib.rcParams.update(defaults | _SETTINGS)
         yield
 
 
