@@ -162,22 +162,39 @@ print(json.dumps(found))
 """) == ["missing", "colorsys", "kept"]
 
 
-def test_a_module_is_empty_in_the_block_alone():
+def test_a_module_is_read_when_something_in_it_is_first_asked_for_after_the_block():
     assert told("""
 import json, sys
-from critical_weights.imports import unread
+from critical_weights.imports import late
 found = []
-with unread("wsgiref", "util"):
+with late("wsgiref", "util"):
     import wsgiref.util
+    kept = wsgiref
     found.append(hasattr(wsgiref.util, "FileWrapper"))
 found.append("wsgiref" in sys.modules or "wsgiref.util" in sys.modules)
+found.append(kept.util.FileWrapper.__module__)
+found.append(hasattr(kept.util, "no such thing"))
 import wsgiref.util
-found.append(hasattr(wsgiref.util, "FileWrapper"))
-with unread("wsgiref", "util"):
+found.append(wsgiref.util.FileWrapper is kept.util.FileWrapper)
+with late("wsgiref", "util"):
     import wsgiref.util
     found.append(hasattr(wsgiref.util, "FileWrapper"))
 print(json.dumps(found))
-""") == [False, False, True, True]
+""") == [False, False, "wsgiref.util", False, True, True]
+
+
+def test_what_tex_writes_can_be_read_all_the_same():
+    """By a user whose own figures are set by TeX: letters have their names."""
+    assert (
+        told("""
+import json
+from critical_weights.plots.library import import_matplotlib
+import_matplotlib()
+from matplotlib import dviread
+print(json.dumps(dviread.fontTools.agl.toUnicode("alpha")))
+""")
+        == "\N{GREEK SMALL LETTER ALPHA}"
+    )
 
 
 SET = """

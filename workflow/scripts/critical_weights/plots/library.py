@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 
-from ..imports import unread, without
+from ..imports import late, without
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib without its names of TeX's letters, without 3D axes and without lists of what can be set.
+    """Import matplotlib without 3D axes, lists of what can be set and, until one is used, names of TeX's letters.
 
     Every class of artists has a ``set`` of its own, only to list in its signature and docstring what it takes; all do
     the same.
@@ -19,7 +19,7 @@ def import_matplotlib() -> None:
 
     matplotlib.artist.Artist._update_set_signature_and_docstring = classmethod(lambda cls: None)
     matplotlib.artist.kwdoc = lambda artist: ""
-    with without("mpl_toolkits.mplot3d"), unread("fontTools", "agl"), warnings.catch_warnings():
+    with without("mpl_toolkits.mplot3d"), late("fontTools", "agl"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # matplotlib says that there is no 3D
         import matplotlib.figure
 
