@@ -110,3 +110,14 @@ def test_a_metric_without_a_finite_top_comes_last_and_costs_no_entry_of_the_lege
     assert [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")] == ["m3", "m1", "m0", "m2"]
     entries = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert entries == [KINDS[kind][0] for kind in ("top", "matched", "random")]
+
+
+def test_an_infinite_damage_is_left_out() -> None:
+    """It has no place on an axis, and no mean with others."""
+    table = made_up(2)
+    table.loc[(table["metric"] == "m1") & (table["seed"] == 1), "dnll"] = float("inf")
+    table.loc[(table["metric"] == "m1") & (table["kind"] == "top") & (table["k"] == 100), "dnll"] = float("-inf")
+    points = dose_table(table).set_index(["metric", "kind", "k"])
+    assert points.loc[("m1", "random", 10), "seeds"] == 1
+    assert ("m1", "top", 100) not in points.index
+    assert "m1" in [ax.get_title(loc="left") for ax in build(table).figure.axes]
