@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from ..tables.rows import grouped, unique
 from .heat import heat
 from .save import Drawn
-from .small_multiples import COLUMNS, blocks_of, finish, panels, ratio_bar
+from .small_multiples import COLUMNS, blocks_of, finish, in_and_outside, panels, ratio_bar
 from .style import COLOUR_MAP, GREY, LABELS_ONLY, new_axes, styled
 from .wording import short
 
@@ -51,7 +51,7 @@ def draw_blocks(
 
     """
     ax = ax if ax is not None else new_axes()
-    inside, outside = ([row for row in rows if (row.layer is None) == out] for out in (False, True))
+    inside, outside = in_and_outside(rows)
     has = {row.component for row in inside}
     lines = [name for name in components if name in has]
     width = max(len(blocks), 1)

@@ -25,6 +25,7 @@ KINDS = {
     "bottom": ("bottom k", "#009E73", "D", "none"),
 }
 """What is drawn: label, colour, marker, line."""
+_CONTROLS = ("random", "matched")
 _HEADING = "damage by number of changed weights"
 _COLUMNS = 3
 _PANEL_INCHES = 2.0
@@ -112,7 +113,7 @@ def _selected(table: Sequence[Any]) -> dict[_Place, int]:
 
 def _is_short(row: Any, selected: Mapping[_Place, int]) -> bool:
     """Whether a control is smaller than the selection beside it."""
-    return row.kind in ("random", "matched") and row.asked < selected.get(_place(row), row.asked)
+    return row.kind in _CONTROLS and row.asked < selected.get(_place(row), row.asked)
 
 
 def draw_metric(points: Sequence[Point], linear: float, ax: Axes | None = None) -> Axes:
@@ -195,7 +196,7 @@ def _why_nothing(table: Sequence[Any], points: Sequence[Point]) -> str:
 
 def _linear(points: Sequence[Point]) -> float:
     """Return a power of ten about the typical size of the controls, below which differences are noise."""
-    controls = [abs(point.dnll) for point in points if point.kind in ("random", "matched")]
+    controls = [abs(point.dnll) for point in points if point.kind in _CONTROLS]
     typical = median(controls or [abs(point.dnll) for point in points])
     return float(10.0 ** round(math.log10(max(typical, 1e-8))))
 

@@ -12,7 +12,17 @@ from matplotlib.lines import Line2D
 from ..tables.rows import grouped, unique
 from .save import Drawn
 from .score_runs import Run, by_metric, component_order, population_of
-from .small_multiples import block_ticks, blocks_of, finish, legend, legend_inches, options, panels
+from .small_multiples import (
+    block_ticks,
+    blocks_of,
+    finish,
+    in_and_outside,
+    legend,
+    legend_inches,
+    on_log_axis,
+    options,  # fmt: skip
+    panels,
+)
 from .style import MUTED, line_styles, log_axis, new_axes, styled
 from .wording import short
 
@@ -90,14 +100,12 @@ def draw_profile(
 
     """
     ax = ax if ax is not None else new_axes()
-    inside, outside = ([row for row in rows if (row.layer is None) == out] for out in (False, True))
+    inside, outside = in_and_outside(rows)
     first, last = (blocks[0], blocks[-1]) if blocks else (0, 0)
     few = last - first < 16
     for component, own in grouped(inside, lambda row: row.component).items():
-        # A score of 0 has no place on a log axis: NaN breaks the line there.
-        y = [row.value if row.value > 0 else math.nan for row in own]
         look = styles[component] if few else {**styles[component], "marker": ""}
-        ax.plot([row.layer for row in own], y, **options(linewidth=1, **look))
+        ax.plot([row.layer for row in own], on_log_axis(row.value for row in own), **options(linewidth=1, **look))
     step = max(1.0, (last - first + 1) / 12)
     x = float(last)
     for row in outside:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TableError
+from ..tables.rows import unique
 from .stats_file import read_stats
 from .wording import count
 
@@ -65,4 +66,4 @@ def component_order(runs: Sequence[Run]) -> list[str]:
     """Return the components in the model's order, those of the blocks first: so each has one colour in all figures."""
     entries = [entry for run in runs for entry in run.stats["tensors"].values()]
     entries.sort(key=lambda entry: entry["layer"] is None)
-    return list(dict.fromkeys(entry["component"] for entry in entries))
+    return unique(entry["component"] for entry in entries)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -15,6 +16,8 @@ from .heat import log_bar
 from .save import Data, Drawn
 from .style import cut_words, new_figure, styled, words
 from .wording import short
+
+Row = TypeVar("Row")
 
 COLUMNS = 3
 _LEGEND_LINE = 0.21
@@ -113,6 +116,19 @@ def blocks_of(rows: Sequence[Any]) -> range:
     """Return the blocks of all rows, from the first to the last, so that panels have one axis; empty for none."""
     layers = [row.layer for row in rows if row.layer is not None]
     return range(min(layers), max(layers) + 1) if layers else range(0)
+
+
+def in_and_outside(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rows of blocks, and those outside the blocks."""
+    parts: tuple[list[Row], list[Row]] = [], []
+    for row in rows:
+        parts[row.layer is None].append(row)
+    return parts
+
+
+def on_log_axis(values: Iterable[float]) -> list[float]:
+    """Return values, NaN for those that have no place on a log axis: it breaks a line there."""
+    return [value if value > 0 else math.nan for value in values]
 
 
 def block_ticks(ax: Axes, first: int, last: int, most: int = 8) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ..tables.rows import grouped, unique
 from .save import Drawn
-from .small_multiples import block_ticks, finish, legend, legend_inches, nothing, options, panels
+from .small_multiples import block_ticks, finish, legend, legend_inches, nothing, on_log_axis, options, panels
 from .style import MUTED, line_styles, log_axis, new_axes, styled
 from .wording import count
 
@@ -71,9 +70,9 @@ def draw_side(rows: Sequence[Side], ax: Axes | None = None) -> Axes:
     styles = line_styles(str(number) for number in rounds)
     for number, line in rounds.items():
         line.sort(key=lambda row: row.layer)
-        ax.plot([row.layer for row in line], _positive(row.max for row in line), **options(**styles[str(number)]))
+        ax.plot([row.layer for row in line], on_log_axis(row.max for row in line), **options(**styles[str(number)]))
     first = rounds[min(rounds)]
-    ax.plot([row.layer for row in first], _positive(row.median for row in first), color=MUTED, linewidth=1,
+    ax.plot([row.layer for row in first], on_log_axis(row.median for row in first), color=MUTED, linewidth=1,
             linestyle=(0, (3, 2)))  # fmt: skip
     layers = [row.layer for row in rows]
     block_ticks(ax, min(layers), max(layers))
@@ -81,11 +80,6 @@ def draw_side(rows: Sequence[Side], ax: Axes | None = None) -> Axes:
     ax.grid(True)
     ax.set_xlabel("transformer block")
     return ax
-
-
-def _positive(values: Iterable[float]) -> list[float]:
-    """Return values, NaN for those that have no place on a log axis."""
-    return [value if value > 0 else math.nan for value in values]
 
 
 def build(table: Sequence[Any], title: str | None = None) -> Drawn:

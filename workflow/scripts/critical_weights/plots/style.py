@@ -65,8 +65,8 @@ def styled() -> Iterator[None]:
         yield
         return
     with matplotlib.rc_context():
-        # Not by rcdefaults(), which reads thirty styles to know what none may set. The backend, which is not ours to
-        # choose, is all that rc_context() leaves as it finds it.
+        # Not by rcdefaults(), which reads thirty styles to know what none may set. All but the backend: it is the
+        # user's, and rc_context() does not set it back.
         defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
         matplotlib.rcParams.update(defaults | _SETTINGS)
         yield
